@@ -1,0 +1,237 @@
+"""What both columns return: curves, estimates with intervals, and the status of a computation."""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float64
+from scipy import stats
+
+Array = np.ndarray
+
+
+class Status(enum.Enum):
+    """How a computation ended. The members are their messages."""
+
+    OK = "the computation succeeded"
+    RESONANCE = "n equals k without ridge: the loss diverges like 1/|n - k|"
+    SPECTRUM_EXHAUSTED = "the spectrum has no more than min(n, k) modes: without ridge it is resolved completely"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def log_slope(at: Float64[Array, " points"], values: Float64[Array, " points"]) -> float:
+    """Slope of log(values) against log(at) by least squares, every point with the same weight.
+
+    Returns NaN when a value is not positive: a reducible loss below its limit has no exponent.
+
+    Raises:
+        ValueError: fewer than three points.
+    """
+    if len(at) < 3:
+        raise ValueError(f"a slope needs at least three points, got {len(at)}.")
+    if not np.all(values > 0):
+        return math.nan
+    return float(np.polyfit(np.log(at), np.log(values), 1)[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A number with a confidence interval."""
+
+    value: float
+    """The point estimate."""
+    low: float
+    """Lower end of the interval."""
+    high: float
+    """Upper end of the interval."""
+    level: float = 0.95
+    """Stated coverage of [low, high]. An exact value has low = value = high."""
+    window: tuple[float, float] | None = None
+    """The range of n or k over which it was read."""
+    method: str = ""
+    """How it was obtained, in words."""
+
+    @classmethod
+    def exact(cls, value: float, method: str = "exact") -> "Estimate":
+        """A number known without uncertainty."""
+        return cls(value, value, value, 1.0, None, method)
+
+    @classmethod
+    def from_halves(
+        cls,
+        value: float,
+        halves: Array,
+        *,
+        level: float = 0.95,
+        window: tuple[float, float] | None = None,
+        method: str = "",
+    ) -> "Estimate":
+        """An interval from the same statistic on half-samples, which come in disjoint pairs (a, b).
+
+        (a + b)/2 has the variance of the whole sample, and (a - b)/2 estimates it: its mean square gives the
+        standard error, with a Student quantile for the number of pairs. Half-samples also show how much the
+        statistic moves with sample size; mean(halves) - value is added in quadrature, so the interval covers
+        the finite-size error of the whole sample as long as that is not larger than its change from N/2 to N.
+        Without halves the value counts as exact.
+        """
+        if len(halves) == 0:
+            return cls(value, value, value, 1.0, window, method)
+        pairs = np.asarray(halves, dtype=np.float64).reshape(-1, 2)
+        sampling = math.sqrt(np.mean(((pairs[:, 0] - pairs[:, 1]) / 2) ** 2))
+        drift = float(pairs.mean() - value)
+        quantile = float(stats.t.ppf((1 + level) / 2, len(pairs)))
+        width = math.hypot(quantile * sampling, drift)
+        return cls(value, value - width, value + width, level, window, method)
+
+    def overlaps(self, other: "Estimate") -> bool:
+        """Whether the two intervals share a point."""
+        return self.low <= other.high and other.low <= self.high
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.value):
+            return "undetermined"
+        if self.low == self.value == self.high:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningCurve:
+    """A loss along one axis, predicted or measured: the same type for both."""
+
+    along: str
+    """The axis: "n" (samples) or "k" (features)."""
+    at: Float64[Array, " points"]
+    """Where on that axis."""
+    loss: Float64[Array, " points"]
+    """Mean squared test error, label noise included, summed over outputs."""
+    stderr: Float64[Array, " points"] | None = None
+    """Standard error of `loss`; None for a prediction."""
+    trials: Float64[Array, "trials points"] | None = None
+    """One row per repetition; `loss` is their mean. None for a prediction."""
+    fixed: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """What was held: n or k (possibly infinite), ridge, noise."""
+    source: str = ""
+    """Where it came from, in words."""
+
+    @classmethod
+    def from_trials(
+        cls, along: str, at: Array, trials: Array, fixed: Mapping[str, float] | None = None, source: str = ""
+    ) -> "LearningCurve":
+        """A measured curve from one row per repetition, with the standard error of their mean."""
+        trials = np.atleast_2d(np.asarray(trials, dtype=np.float64))
+        count = trials.shape[0]
+        stderr = trials.std(axis=0, ddof=1) / math.sqrt(count) if count > 1 else np.full(trials.shape[1], np.nan)
+        at = np.asarray(at, dtype=np.float64)
+        return cls(along, at, trials.mean(axis=0), stderr, trials, dict(fixed or {}), source)
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def exponent(self, offset: float | Array = 0.0, at: Array | None = None, level: float = 0.95) -> Estimate:
+        """Minus the log-log slope of loss - offset, by least squares over the points of the curve.
+
+        Args:
+            offset: the limit to subtract: a number, or one per point.
+            at: abscissa other than `self.at`, such as |n - k| for a variance-limited excess.
+            level: stated coverage of the interval, from deleting one trial at a time (jackknife with a
+                Student quantile); without trials the slope counts as exact.
+
+        Raises:
+            ValueError: fewer than three points.
+        """
+        where = self.at if at is None else np.asarray(at, dtype=np.float64)
+        window = (float(where[0]), float(where[-1]))
+        method = "least-squares log-log slope"
+        value = -log_slope(where, self.loss - offset)
+        if self.trials is None or len(self.trials) < 2:
+            return Estimate(value, value, value, 1.0, window, method)
+        count = len(self.trials)
+        without = (count * self.loss - self.trials) / (count - 1)
+        slopes = np.array([-log_slope(where, row - offset) for row in without])
+        stderr = math.sqrt((count - 1) * np.mean((slopes - slopes.mean()) ** 2))
+        width = float(stats.t.ppf((1 + level) / 2, count - 1)) * stderr
+        return Estimate(value, value - width, value + width, level, window, method)
+
+    def __sub__(self, other: "LearningCurve") -> Float64[Array, " points"]:
+        """Difference of the losses of two curves on the same axis at the same places."""
+        if self.along != other.along or not np.array_equal(self.at, other.at):
+            raise ValueError("two curves can be subtracted only on the same axis at the same places.")
+        return self.loss - other.loss
+
+    def __str__(self) -> str:
+        held = ", ".join(f"{name} = {value:g}" for name, value in self.fixed.items())
+        return (
+            f"loss along {self.along} from {self.at[0]:g} to {self.at[-1]:g} ({len(self)} points"
+            f"{', ' + held if held else ''}): {self.loss[0]:.4g} to {self.loss[-1]:.4g}"
+            f"{' - ' + self.source if self.source else ''}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One regime of one task: the predicted and the measured curve, and what they say."""
+
+    task: str
+    """Name of the data and target."""
+    regime: str
+    """resolution_n, resolution_k, variance_n or variance_k."""
+    measured: LearningCurve
+    """The measured loss; for the variance-limited regimes its excess over the paired limit."""
+    predicted: LearningCurve
+    """The predicted loss (or excess) at the same places, nothing fitted to the measured one."""
+    measured_exponent: Estimate
+    """Read from the measured curve."""
+    predicted_exponent: Estimate
+    """Read from the spectrum over the same places."""
+    abscissa: str
+    """What the exponents refer to: n, k, |n - k|."""
+    tolerance: float = 0.10
+    """Median relative difference of the losses up to which amplitudes count as agreeing."""
+
+    @property
+    def difference(self) -> float:
+        """Median over the points of |predicted/measured - 1|."""
+        return float(np.median(np.abs(self.predicted.loss / self.measured.loss - 1)))
+
+    @property
+    def exponent_agrees(self) -> bool:
+        """Whether the intervals of the two exponents share a point."""
+        return self.measured_exponent.overlaps(self.predicted_exponent)
+
+    @property
+    def verdict(self) -> str:
+        """The finding in words."""
+        if not math.isfinite(self.measured_exponent.value):
+            return "undecided: the measured excess is not positive everywhere"
+        amplitude = self.difference <= self.tolerance
+        if self.exponent_agrees:
+            return "agrees" if amplitude else f"exponent agrees, losses differ by {self.difference:.0%}"
+        gap = self.measured_exponent.value - self.predicted_exponent.value
+        words = f"exponent {'above' if gap > 0 else 'below'} the prediction by {abs(gap):.3f}"
+        return words if amplitude else f"{words}, losses differ by {self.difference:.0%}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One duality check of one task."""
+
+    task: str
+    """Name of the data and target."""
+    level: int
+    """Level of the duality ladder: 1 equal losses, 2 equal exponents, 3 to 5 reasons why not."""
+    what: str
+    """The two things compared."""
+    expected: str
+    """What the theory says."""
+    found: str
+    """What was measured."""
+    holds: bool | None
+    """Whether what was found is what was expected; None where the line explains and does not judge."""
