@@ -18,8 +18,8 @@ def finite_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = 
         raise ValueError(f"`{name}` must be numeric, got {type(value).__name__} ({error}).") from None
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if allowed is not None and array.ndim not in allowed:
-        wanted = " or ".join(str(n) for n in allowed)
-        raise ValueError(f"`{name}` must have {wanted} axes, got shape {array.shape}.")
+        wanted = " or ".join(str(n) for n in allowed) + (" axis" if allowed == (1,) else " axes")
+        raise ValueError(f"`{name}` must have {wanted}, got shape {array.shape}.")
     if array.size == 0:
         raise ValueError(f"`{name}` is empty (shape {array.shape}).")
     bad = array.size - int(np.isfinite(array).sum())

@@ -10,7 +10,8 @@ empirical kernels and predictions need neither. `load` imports it once, at first
 - what neural-tangents looks up later, while it runs, is given to its own modules;
 - `neural_tangents.experimental` is registered as an empty module, so TensorFlow is not imported.
 
-Not available on JAX 0.6 and later: `NtkImplementation.STRUCTURED_DERIVATIVES`.
+Not available: `NtkImplementation.STRUCTURED_DERIVATIVES` and `NtkImplementation.AUTO`, which fail, as published too,
+on every JAX tested here.
 """
 
 import contextlib

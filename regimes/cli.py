@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -130,33 +131,39 @@ def _writable(folder: Path) -> None:
 
 
 def _show(console: Console, result: Any) -> None:
-    table = Table(title=result.task, title_justify="left", caption=result.description, caption_justify="left")
-    for heading in ("regime", "window", "predicted exponent", "measured exponent", "losses differ", "verdict"):
-        table.add_column(heading, overflow="fold")
+    table = Table(title=f"[bold]{result.task}[/]", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("regime", "window", "predicted", "measured", "losses", "verdict"):
+        table.add_column(heading)
     for one in result.comparisons:
         window = one.measured_exponent.window
         table.add_row(
-            one.regime.replace("_", "-limited in "),
-            f"{one.abscissa} {window[0]:g}-{window[1]:g}" if window else one.abscissa,
-            str(one.predicted_exponent),
-            str(one.measured_exponent),
+            one.regime.replace("_", " in "),
+            f"{one.abscissa} {window[0]:g}-{window[1]:g}",
+            _plus_minus(one.predicted_exponent),
+            _plus_minus(one.measured_exponent),
             f"{one.difference:.1%}",
             one.verdict,
         )
     console.print(table)
     found = result.exponents
     console.print(
-        f"alpha = {found['alpha_kappa']} (kappa), {found['alpha_pivots']} (pivots); beta = {found['beta']}; "
-        f"hence min(beta, 2(1+alpha)) = {found['rule_n'].value:.3f} in n, "
+        f"{result.description}\n"
+        f"alpha {_plus_minus(found['alpha_kappa'])} (kappa), {_plus_minus(found['alpha_pivots'])} (pivots); "
+        f"beta {_plus_minus(found['beta'])}\n"
+        f"if pure power laws: min(beta, 2(1+alpha)) = {found['rule_n'].value:.3f} in n, "
         f"min(beta, 1+alpha) = {found['rule_k'].value:.3f} in k",
         highlight=False,
-        soft_wrap=True,
     )
-    duality = Table(title=f"Duality of n and k: {result.task}", title_justify="left")
+    duality = Table(title="Duality of n and k", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("level", "compared", "expected", "found", ""):
-        duality.add_column(heading, overflow="fold")
+        duality.add_column(heading)
     for check in result.checks:
         mark = "" if check.holds is None else ("holds" if check.holds else "does not hold")
         duality.add_row(str(check.level), check.what, check.expected, check.found, mark)
     console.print(duality)
     console.print()
+
+
+def _plus_minus(estimate: Any) -> str:
+    half = (estimate.high - estimate.low) / 2
+    return f"{estimate.value:.3f}" + (f" ± {half:.3f}" if half > 0 else "")

@@ -19,10 +19,9 @@ Defilippis et al. 2024 (arXiv:2405.15699).
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 from scipy.optimize import elementwise
 
-from regimes import _checks
+from regimes.results import Values
 from regimes.spectra import Spectrum
 
 Array = np.ndarray
@@ -33,30 +32,32 @@ _CHUNK = 4_000_000
 class FixedPoint(NamedTuple):
     """Solution of (FP) at each point; all fields have the broadcast shape of n, k and ridge."""
 
-    gamma: Float64[Array, "..."]
+    gamma: Values
     """Implicit regularisation in feature space, in units of the eigenvalues."""
-    kappa: Float64[Array, "..."]
+    kappa: Values
     """Implicit regularisation that the data see: gamma (1 - df1/k)."""
-    df1: Float64[Array, "..."]
+    df1: Values
     """Effective number of modes learnt, sum lambda/(lambda+gamma)."""
-    df2: Float64[Array, "..."]
+    df2: Values
     """sum (lambda/(lambda+gamma))^2."""
 
 
-def df1(spectrum: Spectrum, gamma: Any) -> Float64[Array, "..."]:
+def df1(spectrum: Spectrum, gamma: Any) -> Values:
     """sum_i lambda_i/(lambda_i+gamma) + tail/gamma: the effective number of modes above `gamma`."""
-    gamma = np.asarray(gamma, dtype=np.float64)
-    return _sums(spectrum, gamma)[0]
+    (flat,), shape = _flat(gamma=gamma)
+    return _sums(spectrum, flat)[0].reshape(shape)[()]
 
 
-def df2(spectrum: Spectrum, gamma: Any) -> Float64[Array, "..."]:
+def df2(spectrum: Spectrum, gamma: Any) -> Values:
     """sum_i (lambda_i/(lambda_i+gamma))^2 = df1 + gamma d df1/d gamma."""
-    return _sums(spectrum, np.asarray(gamma, dtype=np.float64))[1]
+    (flat,), shape = _flat(gamma=gamma)
+    return _sums(spectrum, flat)[1].reshape(shape)[()]
 
 
-def unlearnt_power(spectrum: Spectrum, gamma: Any) -> Float64[Array, "..."]:
+def unlearnt_power(spectrum: Spectrum, gamma: Any) -> Values:
     """sum_i v_i^2 gamma/(lambda_i+gamma) + tail_power: the loss of the projection on k features (n infinite)."""
-    return _power(spectrum, np.asarray(gamma, dtype=np.float64))[0]
+    (flat,), shape = _flat(gamma=gamma)
+    return _power(spectrum, flat)[0].reshape(shape)[()]
 
 
 def solve(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0) -> FixedPoint:
@@ -76,24 +77,13 @@ def solve(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0) -> Fixe
     Raises:
         ValueError: n or k not positive, a negative ridge, NaN.
     """
-    n, k, ridge = _points(n, k, ridge)
-    m = np.minimum(n, k)
-    gamma = _ridgeless(spectrum, m)
-    effective = ridge / n  # zero for infinite n, where any finite ridge is negligible
-    active = (effective > 0) & np.isfinite(m)
-    if active.any():
-        gamma = gamma.copy()
-        gamma[active] = _with_ridge(spectrum, gamma[active], n[active], k[active], effective[active], m[active])
-    one, two = _sums(spectrum, gamma)
-    one = np.where(active | (gamma == 0), one, m)  # exact by construction
-    with np.errstate(invalid="ignore"):
-        kappa = np.where(gamma == 0, 0.0, gamma * (1 - one / k))
-    return FixedPoint(gamma, kappa, one, two)
+    (n, k, ridge), shape = _flat(n=n, k=k, ridge=ridge)
+    return FixedPoint(*(field.reshape(shape)[()] for field in _solve(spectrum, n, k, ridge)))
 
 
 def loss(
     spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0, noise: Any = 0.0, *, train: bool = False
-) -> Float64[Array, "..."]:
+) -> Values:
     """Mean squared test error (label noise included) at every point of the broadcast arguments.
 
     With x = 1 - df1/n, y = 1 - df1/k, r = df1 - df2 and D = x y + r (x/k + y/n),
@@ -104,47 +94,67 @@ def loss(
     1/|n-k| there and is infinite at n = k.
 
     Args:
-        spectrum, n, k, ridge: as in [solve][regimes.equivalents.solve].
+        spectrum: kernel and target.
+        n: numbers of samples, positive, possibly infinite.
+        k: numbers of features, positive, possibly infinite.
+        ridge: multiple of the identity added to the Gram matrix K itself (not K/n), not negative.
         noise: variance of the label noise (summed over outputs, as the power is), not negative.
         train: return the error on the training set, x^2 L, instead.
 
     Raises:
-        ValueError: as `solve`; a negative noise.
+        ValueError: n or k not positive, a negative ridge or noise, NaN.
 
     Source: Simon et al. 2023, in the symmetric form derived in docs/formulas.md.
     """
-    n, k, ridge, noise = _points(n, k, ridge, noise)
-    point = solve(spectrum, n, k, ridge)
-    gamma = point.gamma
+    (n, k, ridge, noise), shape = _flat(n=n, k=k, ridge=ridge, noise=noise)
+    gamma, _, one, two = _solve(spectrum, n, k, ridge)
     once, twice = _power(spectrum, gamma)
-    inverse_n, inverse_k = 1 / n, 1 / k
-    # The smaller of x and y follows from x y = ridge/(n gamma) without cancellation.
-    x, y = 1 - point.df1 * inverse_n, 1 - point.df1 * inverse_k
+    r = np.maximum(one - two, 0.0)
+    x, y = 1 - one / n, 1 - one / k
     with np.errstate(divide="ignore", invalid="ignore"):
-        product = np.where(gamma > 0, ridge * inverse_n / gamma, x * y)
+        # x y = ridge/(n gamma): the smaller of the two follows from the larger without cancellation.
+        product = ridge / n / gamma
         x, y = (
             np.where((gamma > 0) & (n <= k), np.where(n == k, np.sqrt(product), product / y), x),
             np.where((gamma > 0) & (k <= n), np.where(n == k, np.sqrt(product), product / x), y),
         )
-        r = np.maximum(point.df1 - point.df2, 0.0)
-        weight = y + r * inverse_k
-        denominator = x * y + r * (x * inverse_k + y * inverse_n)
-        numerator = (once - twice) * r * inverse_k + weight * (twice + noise)
+        weight = y + r / k
+        denominator = x * y + r * (x / k + y / n)
+        numerator = (once - twice) * r / k + weight * (twice + noise)
         result = np.where(numerator == 0, 0.0, numerator / denominator)
-        return np.where(x == 0, 0.0, x**2 * result) if train else result
+    if train:
+        result = np.where(x == 0, 0.0, x**2 * np.where(np.isinf(result), 0.0, result))
+    return result.reshape(shape)[()]
 
 
-def _points(*arguments: Any) -> tuple[Array, ...]:
-    """n, k, ridge and noise as float64, checked and broadcast to one shape."""
-    for name, value in zip(("n", "k", "ridge", "noise"), arguments, strict=False):
+def _flat(**arguments: Any) -> tuple[list[Array], tuple[int, ...]]:
+    """The arguments as float64, checked, broadcast and flattened; and their common shape."""
+    arrays = []
+    for name, value in arguments.items():
         array = np.asarray(value, dtype=np.float64)
         if np.isnan(array).any():
             raise ValueError(f"`{name}` must not be NaN.")
         if name in ("n", "k") and (array <= 0).any():
             raise ValueError(f"`{name}` must be positive, got {array.min():g}.")
-        if name in ("ridge", "noise") and ((array < 0) | np.isinf(array)).any():
+        if name not in ("n", "k") and ((array < 0) | np.isinf(array)).any():
             raise ValueError(f"`{name}` must be finite and not negative, got {array.min():g} to {array.max():g}.")
-    return tuple(np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in arguments)))
+        arrays.append(array)
+    arrays = np.broadcast_arrays(*arrays)
+    return [array.ravel() for array in arrays], arrays[0].shape
+
+
+def _solve(spectrum: Spectrum, n: Array, k: Array, ridge: Array) -> tuple[Array, Array, Array, Array]:
+    """gamma, kappa, df1 and df2 on flat arguments."""
+    m = np.minimum(n, k)
+    gamma = _ridgeless(spectrum, m)
+    effective = ridge / n  # zero for infinite n, where any finite ridge is negligible
+    active = (effective > 0) & np.isfinite(m)
+    if active.any():
+        gamma[active] = _with_ridge(spectrum, gamma[active], n[active], k[active], effective[active], m[active])
+    one, two = _sums(spectrum, gamma)
+    one = np.where(active | (gamma == 0), one, m)  # exact by construction
+    kappa = np.where(gamma == 0, 0.0, gamma * (1 - one / k))
+    return gamma, kappa, one, two
 
 
 def _chunks(spectrum: Spectrum, points: int) -> list[slice]:
@@ -154,26 +164,23 @@ def _chunks(spectrum: Spectrum, points: int) -> list[slice]:
 
 def _power(spectrum: Spectrum, gamma: Array) -> tuple[Array, Array]:
     """sum v^2 s and sum v^2 s^2 with s = gamma/(lambda+gamma), the share not learnt; the tail has s = 1."""
-    flat = np.ravel(gamma)
-    once, twice = np.empty(flat.shape), np.empty(flat.shape)
-    for part in _chunks(spectrum, flat.size):
-        share = flat[part, None] / (spectrum.eigenvalues + flat[part, None])
+    once, twice = np.empty(len(gamma)), np.empty(len(gamma))
+    for part in _chunks(spectrum, len(gamma)):
+        share = gamma[part, None] / (spectrum.eigenvalues + gamma[part, None])
         once[part], twice[part] = share @ spectrum.power, share**2 @ spectrum.power
-    shape = np.shape(gamma)
-    return once.reshape(shape) + spectrum.tail_power, twice.reshape(shape) + spectrum.tail_power
+    return once + spectrum.tail_power, twice + spectrum.tail_power
 
 
 def _sums(spectrum: Spectrum, gamma: Array) -> tuple[Array, Array]:
-    """df1 and df2, chunk by chunk."""
-    flat = np.ravel(gamma)
-    one, two = np.empty(flat.shape), np.empty(flat.shape)
-    for part in _chunks(spectrum, flat.size):
-        learnt = spectrum.eigenvalues / (spectrum.eigenvalues + flat[part, None])
+    """df1 and df2."""
+    one, two = np.empty(len(gamma)), np.empty(len(gamma))
+    for part in _chunks(spectrum, len(gamma)):
+        learnt = spectrum.eigenvalues / (spectrum.eigenvalues + gamma[part, None])
         one[part], two[part] = learnt @ spectrum.multiplicity, learnt**2 @ spectrum.multiplicity
     if spectrum.tail:
         with np.errstate(divide="ignore"):
-            one += spectrum.tail / flat
-    return one.reshape(np.shape(gamma)), two.reshape(np.shape(gamma))
+            one += spectrum.tail / gamma
+    return one, two
 
 
 def _ridgeless(spectrum: Spectrum, m: Array) -> Array:

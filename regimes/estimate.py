@@ -11,7 +11,7 @@ eigendecomposition of K gives df1 and the unlearnt power as functions of kappa, 
 They are trusted up to df1 = N/3 and inverted there for levels, multiplicities and power.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -144,7 +144,7 @@ def spectrum(
 def alpha(
     gram: Any,
     *,
-    method: Literal["pivots", "kappa"] = "kappa",
+    method: str = "kappa",
     window: tuple[float, float] | None = None,
     splits: int = 8,
     seed: int = 0,
@@ -157,7 +157,8 @@ def alpha(
         method: "kappa" reads n kappa(n) from the ridge resolvent of all samples (smallest variance);
             "pivots" reads the leave-one-out variance, the pivot of the Cholesky factor averaged over which
             sample comes last, on half-samples (no Gaussian universality needed, but it is the loss in n only).
-        window: smallest and largest n; default 32 to N/4 for "kappa", to N/2 for "pivots".
+        window: smallest and largest n; default from 32 (or a quarter of the end) to N/4 for "kappa", to N/2 for
+            "pivots".
         splits: pairs of disjoint half-samples behind the interval (and the value, for "pivots").
         seed: seed of the half-samples.
         level: stated coverage.
@@ -169,10 +170,11 @@ def alpha(
         ValueError: not a Gram matrix, a window outside the data or narrower than a factor of two, splits < 2.
     """
     gram = _checks.gram_matrix("gram", gram)
-    method = _checks.choice("method", method, ("pivots", "kappa"))  # type: ignore[assignment]
+    method = _checks.choice("method", method, ("pivots", "kappa"))
     splits = _checks.count("splits", splits, low=2)
     half = len(gram) // 2
-    low, high = window if window is not None else (32, len(gram) / 4 if method == "kappa" else half)
+    reach = len(gram) / 4 if method == "kappa" else half
+    low, high = window if window is not None else (min(32, reach / 4), reach)
     if not 2 <= low <= high / 2 or high > half:
         raise ValueError(
             f"`window` must satisfy 2 <= low <= high / 2 and high <= {half} (half of {len(gram)} samples), "

@@ -11,7 +11,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -34,7 +34,7 @@ class Layer(NamedTuple):
     """One layer of an architecture, by name, with the scales of its weights and biases."""
 
     name: str
-    """dense, convolution, pool, global_pool, flatten, or an activation."""
+    """dense, convolution, pool, global_pool, or an activation."""
     weight_std: float = 0.0
     """Standard deviation of a weight times the square root of the fan-in."""
     bias_std: float = 0.0
@@ -163,7 +163,7 @@ class Model:
 def fully_connected(
     depth: int = 2,
     *,
-    kind: Literal["nngp", "ntk"] = "ntk",
+    kind: str = "ntk",
     activation: str = "relu",
     weight_std: float = math.sqrt(2),
     bias_std: float = 0.0,
@@ -192,7 +192,7 @@ def fully_connected(
 def convolutional(
     blocks: tuple[int, ...] = (1, 1),
     *,
-    kind: Literal["nngp", "ntk"] = "ntk",
+    kind: str = "ntk",
     activation: str = "relu",
     weight_std: float = math.sqrt(2),
     bias_std: float = 0.0,
@@ -201,7 +201,10 @@ def convolutional(
 
     Args:
         blocks: convolutions in each block; (2, 1, 1) is Myrtle-5, (3, 3, 3) Myrtle-10.
-        kind, activation, weight_std, bias_std: as for `fully_connected`.
+        kind: nngp or ntk.
+        activation: as for [fully_connected][regimes.kernels.fully_connected].
+        weight_std: as there.
+        bias_std: as there.
 
     Raises:
         ValueError: no block, a block without convolution, and as for `fully_connected`.

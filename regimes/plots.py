@@ -50,6 +50,7 @@ def four_regimes(comparisons: Sequence[Comparison]) -> Any:
             for one in comparisons:
                 if one.regime == regime:
                     comparison(one, ax=axes, style=STYLES[names.index(one.task) % len(STYLES)])
+            _finish(axes, rows=2 * len(names))
         figure.legend(handles=_key(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 
@@ -65,6 +66,7 @@ def comparison(one: Comparison, ax: Any = None, style: tuple[str, str] = STYLES[
     Returns:
         The axes.
     """
+    alone = ax is None
     if ax is None:
         from matplotlib.figure import Figure
 
@@ -82,12 +84,28 @@ def comparison(one: Comparison, ax: Any = None, style: tuple[str, str] = STYLES[
     ax.errorbar(
         x, one.measured.loss, yerr=error, fmt=marker, color=colour, ms=4, mfc="white", capsize=2, lw=1, label=label
     )
-    ax.plot(x, one.predicted.loss, "-", color=colour, lw=1.4, zorder=1)
+    ax.plot(x, one.predicted.loss, "-", color=colour, lw=1.4, zorder=1.5)
     ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel, ylabel=ylabel)
-    ax.grid(which="major", lw=0.4, color="0.85")
-    ax.grid(which="minor", lw=0.2, color="0.92")
-    ax.legend(loc="best", frameon=False, handlelength=1.2)
+    if alone:
+        _finish(ax, rows=2)
     return ax
+
+
+def _finish(ax: Any, rows: int) -> None:
+    """Ticks at 1, 2 and 5, light grid, and a legend of so many rows in head-room made for it."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+        axis.set_minor_locator(LogLocator(base=10, subs=(3, 4, 6, 7, 8, 9)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    ax.grid(which="major", lw=0.4, color="0.88")
+    ax.autoscale_view()
+    low, high = ax.get_ylim()
+    room = min(0.085 * rows, 0.6)  # share of the height
+    ax.set_ylim(low, high * (high / low) ** (room / (1 - room)))
+    ax.legend(loc="upper right", frameon=False, handlelength=1.2, borderpad=0, labelspacing=0.35)
 
 
 def _width(estimate: Estimate) -> str:

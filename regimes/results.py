@@ -4,12 +4,15 @@ import dataclasses
 import enum
 import math
 from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
 Array = np.ndarray
+Values: TypeAlias = Float64[Array, "..."] | np.float64
+"""A float64 array of the arguments' broadcast shape; a NumPy number where all of them are scalars."""
 
 
 class Status(enum.Enum):
@@ -23,7 +26,7 @@ class Status(enum.Enum):
         return self.value
 
 
-def log_slope(at: Float64[Array, " points"], values: Float64[Array, " points"]) -> float:
+def log_slope(at: Any, values: Any) -> float:
     """Slope of log(values) against log(at) by least squares, every point with the same weight.
 
     Returns NaN when a value is not positive: a reducible loss below its limit has no exponent.
@@ -31,6 +34,7 @@ def log_slope(at: Float64[Array, " points"], values: Float64[Array, " points"]) 
     Raises:
         ValueError: fewer than three points.
     """
+    at, values = np.asarray(at, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if len(at) < 3:
         raise ValueError(f"a slope needs at least three points, got {len(at)}.")
     if not np.all(values > 0):
@@ -78,6 +82,7 @@ class Estimate:
         the finite-size error of the whole sample as long as that is not larger than its change from N/2 to N.
         Without halves the value counts as exact.
         """
+        value = float(value)
         if len(halves) == 0:
             return cls(value, value, value, 1.0, window, method)
         pairs = np.asarray(halves, dtype=np.float64).reshape(-1, 2)
@@ -89,10 +94,10 @@ class Estimate:
 
     def overlaps(self, other: "Estimate") -> bool:
         """Whether the two intervals share a point."""
-        return self.low <= other.high and other.low <= self.high
+        return bool(self.low <= other.high and other.low <= self.high)
 
     def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
+        return bool(self.low <= value <= self.high)
 
     def __str__(self) -> str:
         if not math.isfinite(self.value):

@@ -81,7 +81,8 @@ def loss_at(features: Any, test_features: Any, targets: Any, test_targets: Any, 
     Args:
         features: (n, k), without the factor 1/sqrt(k).
         test_features: (tests, k).
-        targets, test_targets: as in [loss_in_n][regimes.ridge.loss_in_n].
+        targets: as in [loss_in_n][regimes.ridge.loss_in_n].
+        test_targets: as there.
         ridge: added to the Gram matrix phi phi^T / k.
 
     Raises:

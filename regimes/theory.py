@@ -6,21 +6,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 
 from regimes import _checks, equivalents
-from regimes.results import Estimate, LearningCurve, log_slope
+from regimes.results import Estimate, LearningCurve, Values, log_slope
 from regimes.spectra import Spectrum
-
-Array = np.ndarray
 
 
 class Split(NamedTuple):
     """The ridgeless loss, L = limit + excess."""
 
-    limit: Float64[Array, "..."]
+    limit: Values
     """Resolution-limited part: L(n, inf) where n < k, L(inf, k) where k < n."""
-    excess: Float64[Array, "..."]
+    excess: Values
     """Variance-limited part: m [B1(m) + noise]/|n - k| with m = min(n, k)."""
 
 
@@ -158,7 +155,7 @@ def exponents(spectrum: Spectrum, window: tuple[float, float] | None = None, lev
     )
 
 
-def power_beyond(spectrum: Spectrum, m: Any) -> Float64[Array, "..."]:
+def power_beyond(spectrum: Spectrum, m: Any) -> Values:
     """Target power in the modes beyond rank m, with a soft edge: sum_i v_i^2 (gamma/(lambda_i+gamma))^4.
 
     gamma = gamma(m) is the root of df1(gamma) = m. On a power law this falls as m^-min(beta, 4(1+alpha)), so it

@@ -1,0 +1,279 @@
+"""The layers hold: who may import whom, where the heavy libraries live, and that `import regimes` stays light."""
+
+import ast
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import regimes
+
+PACKAGE = Path(regimes.__file__).parent
+
+# The one table of the architecture, module -> (layer, column), as in docs/architecture.md; a planned module has its
+# row already. The rules that it stands for:
+# - imports point to strictly lower layers, whether at the top of a module or inside a function;
+# - shared modules of layer 0 may be imported by anyone above; modules of layer 0 import nothing of ours but `_checks`,
+#   and `_checks` imports nothing of ours at all;
+# - theory never imports experiment, nor the reverse; inference may import theory, never experiment;
+# - shared modules above layer 0 are where the columns meet: only they may import from all of them, and no column
+#   imports them;
+# - `__init__` imports none of our modules: it loads the names of `__init__.pyi` on first use.
+TABLE = {
+    "_checks": (0, "shared"),
+    "_precision": (0, "shared"),
+    "_tangents": (0, "shared"),
+    "results": (0, "shared"),
+    "factor": (0, "shared"),
+    "spectra": (0, "theory"),
+    "equivalents": (1, "theory"),
+    "dimension": (1, "theory"),
+    "theory": (2, "theory"),
+    "laws": (1, "inference"),
+    "estimate": (2, "inference"),
+    "fits": (2, "inference"),
+    "classify": (3, "inference"),
+    "kernels": (1, "experiment"),
+    "tasks": (1, "experiment"),
+    "gram": (1, "experiment"),
+    "ridge": (2, "experiment"),
+    "networks": (2, "experiment"),
+    "sweep": (3, "experiment"),
+    "plots": (4, "shared"),
+    "verify": (5, "shared"),
+    "report": (5, "shared"),
+    "cli": (6, "shared"),
+}
+COLUMNS = {  # column -> the columns that it may import from
+    "shared": {"shared", "theory", "inference", "experiment"},
+    "theory": {"shared", "theory"},
+    "inference": {"shared", "theory", "inference"},
+    "experiment": {"shared", "experiment"},
+}
+HOMES = {  # heavy library -> the modules that may import it
+    "neural_tangents": {"_tangents"},
+    "matplotlib": {"plots"},
+    "typer": {"cli"},
+    "rich": {"cli", "kernels"},
+    "sklearn": {"tasks"},
+    "pandas": {"tasks", "verify"},
+    "dask": {"gram", "sweep"},
+    "distributed": {"gram", "sweep"},
+    "optax": {"networks"},
+    "tensorflow": set(),
+    "torch": set(),
+}
+AT_THE_TOP = {("typer", "cli"), ("rich", "cli"), ("pandas", "verify")}
+"""Who may import a heavy library at the top of the module; all others do so inside the function that needs it."""
+
+MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
+NAMED = [name for name in MODULES if name != "__init__"]
+HEAVY = ("jax", "matplotlib", "neural_tangents", "tensorflow", "torch", "pandas", "scipy", "sklearn", "rich", "typer")
+
+
+def imported(source, package="regimes"):
+    """Every import of a module's text, as (dotted name, whether it runs when the module is imported)."""
+    found = []
+
+    def walk(node, at_top):
+        if isinstance(node, ast.Import):
+            found.extend((alias.name, at_top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(part for part in (package if node.level else "", node.module) if part)
+            # `from regimes import x` names a module; `from regimes.results import x` something in one.
+            found.extend((f"{base}.{alias.name}" if base == package else base, at_top) for alias in node.names)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.body:
+                walk(child, False)
+            for child in node.orelse:
+                walk(child, at_top)
+            return
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            walk(child, at_top and not inside)
+
+    walk(ast.parse(source), True)
+    return found
+
+
+def ours(name):
+    """Which of our modules the module `name` imports."""
+    found = imported(MODULES[name].read_text(encoding="utf-8"))
+    return sorted({f"{full}.__init__".split(".")[1] for full, _ in found if full.split(".")[0] == "regimes"})
+
+
+def row(name):
+    assert name in TABLE, f"regimes/{name}.py has no row in TABLE: add its layer and column in {Path(__file__).name}"
+    return TABLE[name]
+
+
+def broken_rule(importer, target):
+    """What is wrong with `importer` importing `target`, or None."""
+    (layer, column), (below, other) = row(importer), row(target)
+    if importer == "_checks":
+        return "_checks imports nothing of ours"
+    if layer == 0:
+        return None if target == "_checks" else "a module of layer 0 imports nothing of ours but _checks"
+    if below >= layer:
+        return f"an import goes from layer {layer} to layer {below}"
+    if other not in COLUMNS[column]:
+        return f"{column} imports {other}"
+    if other == "shared" and below > 0 and column != "shared":
+        return f"{column} imports a shared module above layer 0"
+    return None
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_module_has_a_row_in_the_table(name):
+    row(name)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_module_imports_only_what_lies_below_it(name):
+    broken = {target: broken_rule(name, target) for target in ours(name)}
+    assert not {target: rule for target, rule in broken.items() if rule}
+
+
+@pytest.mark.parametrize(
+    ("importer", "target", "words"),
+    [
+        ("_checks", "factor", "nothing of ours"),
+        ("spectra", "results", "but _checks"),
+        ("results", "_precision", "but _checks"),
+        ("equivalents", "theory", "layer 1 to layer 2"),
+        ("tasks", "kernels", "layer 1 to layer 1"),
+        ("theory", "kernels", "theory imports experiment"),
+        ("ridge", "spectra", "experiment imports theory"),
+        ("classify", "ridge", "inference imports experiment"),
+        ("theory", "estimate", "layer 2 to layer 2"),
+        ("sweep", "laws", "experiment imports inference"),
+        ("theory", "no_such_module", None),
+    ],
+)
+def test_rules_refuse_what_they_should(importer, target, words):
+    if words is None:
+        with pytest.raises(AssertionError, match="add its layer and column"):
+            broken_rule(importer, target)
+    else:
+        assert words in broken_rule(importer, target)
+
+
+@pytest.mark.parametrize(
+    ("importer", "target"),
+    [("factor", "_checks"), ("spectra", "_checks"), ("theory", "results"), ("fits", "dimension"), ("verify", "ridge")],
+)
+def test_rules_allow_what_they_should(importer, target):
+    assert broken_rule(importer, target) is None
+
+
+def test_imports_are_found_in_every_form_and_place():
+    source = """
+import regimes.a, scipy.linalg
+from regimes import b
+from regimes.c import thing
+from . import d
+from .e import thing
+if TYPE_CHECKING:
+    import g
+def f():
+    from regimes import h
+class C:
+    import i
+    def method(self):
+        import j.k
+try:
+    import l
+except ImportError:
+    pass
+"""
+    top = ["regimes.a", "scipy.linalg", "regimes.b", "regimes.c", "regimes.d", "regimes.e", "i", "l"]
+    later = ["g", "regimes.h", "j.k"]
+    assert sorted(imported(source)) == sorted([(name, True) for name in top] + [(name, False) for name in later])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_heavy_libraries_are_imported_only_in_their_homes(name):
+    for full, at_top in imported(MODULES[name].read_text(encoding="utf-8")):
+        library = full.partition(".")[0]
+        assert name in HOMES.get(library, {name}), f"{name} imports {library}, whose home is {HOMES[library]}"
+        if library in HOMES and (library, name) not in AT_THE_TOP:
+            assert not at_top, f"{name} imports {library} at its top: import it in the function that needs it"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_jax_is_imported_only_inside_functions(name):
+    assert not [
+        full for full, top in imported(MODULES[name].read_text(encoding="utf-8")) if top and full.split(".")[0] == "jax"
+    ]
+
+
+def test_init_imports_none_of_our_modules():
+    assert ours("__init__") == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_is_at_most_600_lines_long_and_has_a_docstring(name):
+    source = MODULES[name].read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 600, "ask what second subject it holds"
+    assert ast.get_docstring(ast.parse(source))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_is_named_after_its_subject(name):
+    assert name.strip("_") not in {"utils", "util", "helpers", "helper", "core", "misc", "common"}
+
+
+def test_package_is_flat():
+    assert [path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"] == []
+
+
+CHILD = """
+import json, sys, time
+start = time.perf_counter()
+import regimes
+print(json.dumps([time.perf_counter() - start, sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+
+
+def test_import_regimes_is_quick_and_loads_no_heavy_library():
+    runs = [
+        json.loads(subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert sorted(set(HEAVY) & set(runs[0][1])) == []
+    assert min(seconds for seconds, _ in runs) < 0.5
+
+
+def public_names():
+    tree = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return [alias.asname or alias.name for node in imports for alias in node.names]
+
+
+def test_stub_lists_public_names():
+    assert {"Spectrum", "theory", "kernels"} <= set(public_names())
+
+
+@pytest.mark.parametrize("name", public_names())
+def test_public_name_resolves_is_listed_and_is_documented(name):
+    value = getattr(regimes, name)
+    assert name in dir(regimes)
+    assert inspect.getdoc(value)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_public_functions_and_classes_of_the_module_have_docstrings(name):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    members = [
+        member
+        for node in defined
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        for member in node.body
+        if isinstance(member, ast.FunctionDef)
+    ]
+    public = [node for node in defined + members if not node.name.startswith("_")]
+    assert [node.name for node in public if not ast.get_docstring(node)] == []

@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from regimes.results import Comparison, Estimate, LearningCurve, log_slope
+
+
+def test_log_slope_of_a_power_law_is_its_exponent():
+    at = np.array([1.0, 3.0, 10.0, 200.0])
+    assert log_slope(at, 7 * at**-0.37) == pytest.approx(-0.37, rel=1e-12)
+
+
+def test_a_loss_below_its_limit_has_no_exponent():
+    assert math.isnan(log_slope(np.array([1.0, 2.0, 3.0]), np.array([1.0, -0.1, 0.2])))
+
+
+def test_jackknife_interval_of_a_slope_covers_at_its_level(rng):
+    at, truth, level, covered = np.geomspace(10, 1000, 8), 0.4, 0.9, 0
+    for _ in range(1000):
+        common = rng.standard_normal((6, 1)) * 0.1  # trials shift as a whole and point by point
+        trials = at**-truth * np.exp(common + rng.standard_normal((6, 8)) * 0.05)
+        covered += truth in LearningCurve.from_trials("n", at, trials).exponent(level=level)
+    assert stats.binomtest(covered, 1000, level).pvalue > 1e-3, covered
+
+
+def test_interval_from_halves_covers_at_least_at_its_level(rng):
+    # The mean of log-normal samples: an estimate from all of them, halves in disjoint pairs.
+    truth, covered, repeats = math.exp(0.125), 0, 1000
+    for _ in range(repeats):
+        sample = np.exp(0.5 * rng.standard_normal(200))
+        halves = []
+        for _ in range(6):
+            order = rng.permutation(200)
+            halves += [sample[order[:100]].mean(), sample[order[100:]].mean()]
+        covered += truth in Estimate.from_halves(sample.mean(), np.array(halves))
+    assert covered / repeats > 0.93
+    assert covered < repeats  # and not by being useless
+
+
+def test_interval_from_halves_includes_the_drift_with_sample_size():
+    estimate = Estimate.from_halves(1.0, np.array([1.2, 1.2, 1.2, 1.2]))
+    assert (estimate.low, estimate.high) == pytest.approx((0.8, 1.2))
+
+
+def test_without_halves_a_value_counts_as_exact():
+    estimate = Estimate.from_halves(1.0, np.array([]))
+    assert estimate.low == estimate.value == estimate.high == 1.0
+    assert str(estimate) == "1.000"
+
+
+def test_estimates_print_overlap_and_contain():
+    one, two = Estimate(0.5, 0.4, 0.6), Estimate(0.7, 0.6, 0.8)
+    assert str(one) == "0.500 [0.400, 0.600]"
+    assert one.overlaps(two)
+    assert not one.overlaps(Estimate.exact(0.61))
+    assert 0.45 in one
+    assert 0.65 not in one
+    assert str(Estimate(math.nan, math.nan, math.nan)) == "undetermined"
+
+
+def test_curve_from_trials_has_mean_and_standard_error():
+    curve = LearningCurve.from_trials("n", np.array([1.0, 2.0]), np.array([[1.0, 4.0], [3.0, 4.0]]))
+    assert curve.loss == pytest.approx([2.0, 4.0])
+    assert curve.stderr == pytest.approx([1.0, 0.0])
+
+
+def test_prediction_minus_measurement_is_a_subtraction():
+    at = np.array([1.0, 2.0, 4.0])
+    one, two = LearningCurve("n", at, at), LearningCurve("n", at, 2 * at)
+    assert two - one == pytest.approx(at)
+    with pytest.raises(ValueError, match="same axis at the same places"):
+        one - LearningCurve("k", at, at)
+
+
+def comparison(measured, predicted, losses=(1.0, 1.0)):
+    at = np.array([1.0, 2.0, 4.0])
+    return Comparison(
+        "task",
+        "resolution_n",
+        LearningCurve("n", at, losses[0] * at),
+        LearningCurve("n", at, losses[1] * at),
+        measured,
+        predicted,
+        "n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "losses", "verdict"),
+    [
+        (Estimate(0.5, 0.4, 0.6), (1.0, 1.05), "agrees"),
+        (Estimate(0.5, 0.4, 0.6), (1.0, 1.5), "exponent agrees, losses differ by 50%"),
+        (Estimate(0.8, 0.7, 0.9), (1.0, 1.0), "exponent above the prediction by 0.300"),
+        (Estimate(0.2, 0.1, 0.3), (1.0, 1.5), "exponent below the prediction by 0.300, losses differ by 50%"),
+        (Estimate(math.nan, math.nan, math.nan), (1.0, 1.0), "undecided: the measured excess is not positive everywhere"),
+    ],
+)
+def test_verdicts(measured, losses, verdict):
+    assert comparison(measured, Estimate(0.5, 0.45, 0.55), losses).verdict == verdict
