@@ -1,7 +1,9 @@
 """float64 inside, the caller's JAX flags untouched."""
 
 import contextlib
+import importlib
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -12,8 +14,7 @@ def float64() -> Iterator[None]:
     """
     import jax
 
-    enable = getattr(jax, "enable_x64", None)
-    if enable is None:  # JAX before 0.8
-        from jax.experimental import enable_x64 as enable
-    with enable(True):
+    # JAX before 0.8 keeps it in jax.experimental.
+    home: Any = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
+    with home.enable_x64(True):
         yield

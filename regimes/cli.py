@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -32,8 +33,6 @@ def main() -> None:
 
 def _plain(error: Exception) -> str:
     """The message, with argument names as they are written on the command line."""
-    from rich.markup import escape
-
     return escape(str(error) or type(error).__name__)
 
 
@@ -64,7 +63,8 @@ def verify(
     kind: Annotated[str, typer.Option(help="ntk or nngp.")] = "ntk",
     activation: Annotated[str, typer.Option(help="relu, erf, gelu or step.")] = "relu",
     target: Annotated[
-        str | None, typer.Option(help="prior or labels. Default: labels for digits, teacher-student and files with labels.")
+        str | None,
+        typer.Option(help="prior or labels. Default: labels for digits, teacher-student and files with labels."),
     ] = None,
     n: Annotated[int | None, typer.Option(help="Largest n of the resolution-limited panel.")] = None,
     k: Annotated[int | None, typer.Option(help="Largest k of the resolution-limited panel.")] = None,
@@ -131,13 +131,20 @@ def _writable(folder: Path) -> None:
 
 
 def _show(console: Console, result: Any) -> None:
-    table = Table(title=f"[bold]{result.task}[/]", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("regime", "window", "predicted", "measured", "losses", "verdict"):
-        table.add_column(heading)
+    table = Table(
+        title=f"[bold]{escape(result.task)}[/]",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in ("regime", "window", "predicted", "measured", "losses"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("verdict")
     for one in result.comparisons:
         window = one.measured_exponent.window
         table.add_row(
-            one.regime.replace("_", " in "),
+            one.regime.replace("_", " "),
             f"{one.abscissa} {window[0]:g}-{window[1]:g}",
             _plus_minus(one.predicted_exponent),
             _plus_minus(one.measured_exponent),
@@ -147,21 +154,26 @@ def _show(console: Console, result: Any) -> None:
     console.print(table)
     found = result.exponents
     console.print(
-        f"{result.description}\n"
+        f"{escape(result.description)}\n"
         f"alpha {_plus_minus(found['alpha_kappa'])} (kappa), {_plus_minus(found['alpha_pivots'])} (pivots); "
         f"beta {_plus_minus(found['beta'])}\n"
-        f"if pure power laws: min(beta, 2(1+alpha)) = {found['rule_n'].value:.3f} in n, "
-        f"min(beta, 1+alpha) = {found['rule_k'].value:.3f} in k",
+        f"were they pure power laws: min(beta, 2(1+alpha)) = {found['rule_n'].value:.3f} in n, "
+        f"min(beta, 1+alpha) = {found['rule_k'].value:.3f} in k\n",
         highlight=False,
     )
-    duality = Table(title="Duality of n and k", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    duality = Table(
+        title="duality of n and k", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for heading in ("level", "compared", "expected", "found", ""):
         duality.add_column(heading)
     for check in result.checks:
-        mark = "" if check.holds is None else ("holds" if check.holds else "does not hold")
-        duality.add_row(str(check.level), check.what, check.expected, check.found, mark)
+        if check.holds is not None:
+            mark = "holds" if check.holds else "does not hold"
+            duality.add_row(str(check.level), check.what, check.expected, check.found, mark)
     console.print(duality)
-    console.print()
+    for check in result.checks:
+        if check.holds is None:
+            console.print(f"level {check.level}, {check.expected}: {check.found}\n", highlight=False)
 
 
 def _plus_minus(estimate: Any) -> str:

@@ -139,8 +139,8 @@ def _flat(**arguments: Any) -> tuple[list[Array], tuple[int, ...]]:
         if name not in ("n", "k") and ((array < 0) | np.isinf(array)).any():
             raise ValueError(f"`{name}` must be finite and not negative, got {array.min():g} to {array.max():g}.")
         arrays.append(array)
-    arrays = np.broadcast_arrays(*arrays)
-    return [array.ravel() for array in arrays], arrays[0].shape
+    together = np.broadcast_arrays(*arrays)
+    return [array.ravel() for array in together], together[0].shape
 
 
 def _solve(spectrum: Spectrum, n: Array, k: Array, ridge: Array) -> tuple[Array, Array, Array, Array]:
@@ -163,7 +163,7 @@ def _chunks(spectrum: Spectrum, points: int) -> list[slice]:
 
 
 def _power(spectrum: Spectrum, gamma: Array) -> tuple[Array, Array]:
-    """sum v^2 s and sum v^2 s^2 with s = gamma/(lambda+gamma), the share not learnt; the tail has s = 1."""
+    """Sum v^2 s and sum v^2 s^2 with s = gamma/(lambda+gamma), the share not learnt; the tail has s = 1."""
     once, twice = np.empty(len(gamma)), np.empty(len(gamma))
     for part in _chunks(spectrum, len(gamma)):
         share = gamma[part, None] / (spectrum.eigenvalues + gamma[part, None])
@@ -184,7 +184,7 @@ def _sums(spectrum: Spectrum, gamma: Array) -> tuple[Array, Array]:
 
 
 def _ridgeless(spectrum: Spectrum, m: Array) -> Array:
-    """gamma with df1(gamma) = m; 0 where m reaches the number of modes."""
+    """Gamma with df1(gamma) = m; 0 where m reaches the number of modes."""
     gamma = np.zeros(m.shape)
     inside = m < spectrum.modes
     target = m[inside]
@@ -199,7 +199,7 @@ def _ridgeless(spectrum: Spectrum, m: Array) -> Array:
 
 
 def _with_ridge(spectrum: Spectrum, floor: Array, n: Array, k: Array, effective: Array, m: Array) -> Array:
-    """gamma with gamma (1 - df1/n)(1 - df1/k) = ridge/n, above the ridgeless `floor`."""
+    """Gamma with gamma (1 - df1/n)(1 - df1/k) = ridge/n, above the ridgeless `floor`."""
 
     def excess(one: Array, gamma: Array, n: Array, k: Array, effective: Array) -> Array:
         return np.maximum(1 - one / n, 0) * np.maximum(1 - one / k, 0) - effective / gamma

@@ -91,9 +91,7 @@ def resolvent(gram: Any, targets: Any = None, at: Any = None) -> Resolvent:
     return Resolvent(kappa, at, unlearnt, trace, trace if squares is None else total)
 
 
-def spectrum(
-    gram: Any, targets: Any = None, *, noise: float = 0.0, splits: int = 6, seed: int = 0
-) -> Spectrum:
+def spectrum(gram: Any, targets: Any = None, *, noise: float = 0.0, splits: int = 6, seed: int = 0) -> Spectrum:
     """The population spectrum and target power behind a finite Gram matrix.
 
     The resolvent is inverted by non-negative least squares for the multiplicity and power on a log-spaced grid

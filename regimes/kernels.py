@@ -101,7 +101,7 @@ class Model:
     def features(
         self, inputs: Any, k: int, seed: int, *, width: int = 64, progress: Progress | None = None
     ) -> Float64[Array, "n k"]:
-        """k independent random features: phi(x).phi(x')/k tends to the kernel at rate 1/k.
+        """K independent random features: phi(x).phi(x')/k tends to the kernel at rate 1/k.
 
         Feature j belongs to a network of its own with random parameters theta_j and `width` units (channels) in
         each hidden layer. For the NNGP kernel it is the output f(x; theta_j); for the NTK it is the derivative of
@@ -224,9 +224,7 @@ def convolutional(
     return _model(kind, activation, layers, weight_std, bias_std, images=True)
 
 
-def _model(
-    kind: str, activation: str, layers: list[Layer], weight_std: float, bias_std: float, images: bool
-) -> Model:
+def _model(kind: str, activation: str, layers: list[Layer], weight_std: float, bias_std: float, images: bool) -> Model:
     _checks.choice("kind", kind, ("nngp", "ntk"))
     _checks.choice("activation", activation, ACTIVATIONS)
     _checks.number("weight_std", weight_std, low=0, strict=True)
@@ -292,8 +290,8 @@ def _sampler(model: Model, width: int, shape: tuple[int, ...], together: int) ->
             return apply(parameters, x)[:, 0]
         leaves, tree = jax.tree.flatten(parameters)
         keys = jax.random.split(key_direction, len(leaves))
-        direction = tree.unflatten(
-            [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
+        direction = jax.tree.unflatten(
+            tree, [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
         )
         return jax.jvp(lambda theta: apply(theta, x)[:, 0], (parameters,), (direction,))[1]
 

@@ -17,7 +17,7 @@ _TITLES = {
     "variance_k": ("Variance-limited in k", "features beyond the samples, k − n", "excess over k = ∞"),
 }
 
-_LOOK = {
+_LOOK: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.labelsize": 9,

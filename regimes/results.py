@@ -197,7 +197,7 @@ class Comparison:
     predicted_exponent: Estimate
     """Read from the spectrum over the same places."""
     abscissa: str
-    """What the exponents refer to: n, k, |n - k|."""
+    """What the exponents refer to: n, k or |n-k|."""
     tolerance: float = 0.10
     """Median relative difference of the losses up to which amplitudes count as agreeing."""
 

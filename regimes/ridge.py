@@ -177,7 +177,7 @@ def feature_pivot_curve(features: Any, at: Any, *, trials: int = 4, seed: int = 
 
 
 def kappa_curve(gram: Any, at: Any, *, trials: int = 4, seed: int = 0) -> LearningCurve:
-    """n kappa(n) with kappa = 1/tr K_n^-1: the loss along n of the kernel's own prior under Gaussian universality.
+    """N kappa(n) with kappa = 1/tr K_n^-1: the loss along n of the kernel's own prior under Gaussian universality.
 
     n kappa is the harmonic and the pivot curve the arithmetic mean of the leave-one-out variances 1/(K_n^-1)_ii,
     so their ratio, at most 1, shows how far the samples are from Gaussian: see docs/sharp_bits.md.
@@ -194,9 +194,7 @@ def kappa_curve(gram: Any, at: Any, *, trials: int = 4, seed: int = 0) -> Learni
     return LearningCurve.from_trials("n", at, np.array(rows), {"k": math.inf}, "n / tr K_n^-1")
 
 
-def _running_loss(
-    lower: Array, right: Array, left: Array, y_test: Array, at: Any
-) -> Float64[Array, " sizes"]:
+def _running_loss(lower: Array, right: Array, left: Array, y_test: Array, at: Any) -> Float64[Array, " sizes"]:
     """Losses of the predictions sum_{i<=j} (L^-1 right)_i (L^-1 left)_i at the sizes j."""
     size, (tests, outputs) = len(lower), y_test.shape
     every = at is None

@@ -114,14 +114,17 @@ def image_patches(
     size = _checks.count("size", size, low=2, high=side)
     region = _checks.count("region", size if region is None else region, low=size, high=side)
     stride = _checks.count("stride", size if stride is None else stride)
-    patches, regions = [], []
+    patches: list[Array] = []
+    regions: list[Array] = []
+    first = 0
     for photograph in photographs:
         rows, columns = photograph.shape[0] // region, photograph.shape[1] // region
         tiles = photograph[: rows * region, : columns * region].reshape(rows, region, columns, region)
         tiles = tiles.transpose(0, 2, 1, 3).reshape(-1, region, region)
         windows = np.lib.stride_tricks.sliding_window_view(tiles, (size, size), axis=(1, 2))
         windows = windows[:, ::stride, ::stride].reshape(len(tiles), -1, size, size)
-        regions.append(np.repeat(np.arange(len(tiles)) + len(np.concatenate(regions or [[]])), windows.shape[1]))
+        regions.append(np.repeat(np.arange(first, first + len(tiles)), windows.shape[1]))
+        first += len(tiles)
         patches.append(windows.reshape(-1, size, size))
     x = np.concatenate(patches)
     x = x - x.mean(axis=(1, 2), keepdims=True)
@@ -138,7 +141,7 @@ def image_patches(
     return Task(
         "photographs",
         x,
-        region=np.concatenate(regions)[kept].astype(np.int64),
+        region=np.concatenate(regions)[kept],
         description=f"{size} x {size} grey patches of scikit-learn's two sample photographs, contrast-normalised",
     )
 
@@ -157,7 +160,7 @@ def digits() -> Task:
 
 
 def sphere(n: int, dim: int, seed: int) -> Task:
-    """n points uniform on the sphere S^dim, of norm sqrt(dim + 1), no labels.
+    """N points uniform on the sphere S^dim, of norm sqrt(dim + 1), no labels.
 
     Raises:
         ValueError: n or dim not a positive whole number.
@@ -169,7 +172,7 @@ def sphere(n: int, dim: int, seed: int) -> Task:
 
 
 def torus(n: int, dim: int, seed: int) -> Task:
-    """n points uniform on the flat torus of dimension dim, embedded as (cos, sin) of each angle, no labels.
+    """N points uniform on the flat torus of dimension dim, embedded as (cos, sin) of each angle, no labels.
 
     Raises:
         ValueError: n or dim not a positive whole number.
@@ -180,9 +183,7 @@ def torus(n: int, dim: int, seed: int) -> Task:
     return Task(f"torus T^{dim}", x, description="uniform angles")
 
 
-def teacher_student(
-    n: int, dim: int, seed: int, *, depth: int = 2, width: int = 96, outputs: int = 1
-) -> Task:
+def teacher_student(n: int, dim: int, seed: int, *, depth: int = 2, width: int = 96, outputs: int = 1) -> Task:
     """Inputs uniform in the hypercube [-1, 1]^dim, labelled by a random relu network (the teacher).
 
     Args:
@@ -266,9 +267,7 @@ def load(source: str, *, seed: int = 0) -> Task:
         return BUILT_IN[source](seed)
     path = Path(source)
     if path.suffix not in _READERS:
-        raise ValueError(
-            f"`data` must be one of {', '.join(BUILT_IN)}, or a .npy, .npz or .csv file; got {source!r}."
-        )
+        raise ValueError(f"`data` must be one of {', '.join(BUILT_IN)}, or a .npy, .npz or .csv file; got {source!r}.")
     if not path.is_file():
         raise ValueError(f"`data`: there is no file {source!r}.")
     if path.stat().st_size == 0:

@@ -77,7 +77,7 @@ def predict_curve(
     return LearningCurve(
         "n" if along_n else "k",
         at,
-        equivalents.loss(spectrum, n, k, ridge, noise),
+        np.asarray(equivalents.loss(spectrum, n, k, ridge, noise)),
         fixed=fixed | {"ridge": ridge, "noise": noise},
         source="deterministic equivalent",
     )
@@ -166,7 +166,7 @@ def power_beyond(spectrum: Spectrum, m: Any) -> Values:
         spectrum: kernel and target.
         m: ranks, positive and below the number of modes; need not be whole.
     """
-    gamma = equivalents.solve(spectrum, m).gamma[..., None]
+    gamma = np.asarray(equivalents.solve(spectrum, m).gamma)[..., None]
     return (gamma / (spectrum.eigenvalues + gamma)) ** 4 @ spectrum.power + spectrum.tail_power
 
 

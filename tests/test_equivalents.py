@@ -95,9 +95,7 @@ def test_scaling_kernel_and_ridge_scales_gamma_and_nothing_else(scale):
         )
 
 
-@given(
-    n=st.floats(1, 900), k=st.floats(1, 900), ridge=st.floats(1e-12, 1e3), alpha=st.floats(0.05, 3)
-)
+@given(n=st.floats(1, 900), k=st.floats(1, 900), ridge=st.floats(1e-12, 1e3), alpha=st.floats(0.05, 3))
 def test_the_fixed_point_has_no_residual(n, k, ridge, alpha):
     spectrum = law(0.5, alpha=alpha, modes=1000)
     point = equivalents.solve(spectrum, n, k, ridge)

@@ -125,7 +125,10 @@ def test_same_seed_same_interval_other_seed_other_interval(rng):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda g: estimate.spectrum(g[:40, :40]), "`gram` must hold at least 48 samples to estimate a spectrum, got 40"),
+        (
+            lambda g: estimate.spectrum(g[:40, :40]),
+            "`gram` must hold at least 48 samples to estimate a spectrum, got 40",
+        ),
         (lambda g: estimate.spectrum(g[:, :50]), "`gram` must be a square Gram matrix"),
         (lambda g: estimate.spectrum(g, np.ones(7)), "`targets` must have one row per sample: expected 100"),
         (lambda g: estimate.spectrum(g, np.full(100, np.nan)), "`targets` holds 100 NaN"),

@@ -142,7 +142,6 @@ def test_features_of_one_seed_are_the_same_and_of_another_are_not(x):
     one, same, other = (SMALL.features(x, 88, seed, width=4) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert np.abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.2
-    assert len(np.unique(np.concatenate([one, other], axis=1))) == 2 * one.size
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,11 @@ def comparison(measured, predicted, losses=(1.0, 1.0)):
         (Estimate(0.5, 0.4, 0.6), (1.0, 1.5), "exponent agrees, losses differ by 50%"),
         (Estimate(0.8, 0.7, 0.9), (1.0, 1.0), "exponent above the prediction by 0.300"),
         (Estimate(0.2, 0.1, 0.3), (1.0, 1.5), "exponent below the prediction by 0.300, losses differ by 50%"),
-        (Estimate(math.nan, math.nan, math.nan), (1.0, 1.0), "undecided: the measured excess is not positive everywhere"),
+        (
+            Estimate(math.nan, math.nan, math.nan),
+            (1.0, 1.0),
+            "undecided: the measured excess is not positive everywhere",
+        ),
     ],
 )
 def test_verdicts(measured, losses, verdict):

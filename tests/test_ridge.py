@@ -15,7 +15,12 @@ def kernel_problem(rng):
 
 @pytest.fixture
 def feature_problem(rng):
-    return rng.standard_normal((80, 40)), rng.standard_normal((25, 40)), rng.standard_normal(80), rng.standard_normal(25)
+    return (
+        rng.standard_normal((80, 40)),
+        rng.standard_normal((25, 40)),
+        rng.standard_normal(80),
+        rng.standard_normal(25),
+    )
 
 
 @pytest.mark.parametrize("regulariser", [1e-8, 0.1])
@@ -29,9 +34,7 @@ def test_loss_at_every_n_equals_refitting(kernel_problem, regulariser):
 def test_loss_at_every_k_equals_refitting(feature_problem):
     phi, phi_test, y, y_test = feature_problem
     losses = ridge.loss_in_k(phi, phi_test, y, y_test, ridge=0.3)
-    refits = [
-        oracles.refit_in_k(phi, phi_test, y[:, None], y_test[:, None], 0.3, k) for k in range(1, 41)
-    ]
+    refits = [oracles.refit_in_k(phi, phi_test, y[:, None], y_test[:, None], 0.3, k) for k in range(1, 41)]
     assert losses == pytest.approx(refits, rel=1e-10)
 
 
@@ -145,7 +148,10 @@ def test_same_seed_same_curve(rng):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda g, c, y, t: ridge.loss_in_n(g[:80], c, y, t), r"`gram` must be a square Gram matrix, got shape \(80, 90\)"),
+        (
+            lambda g, c, y, t: ridge.loss_in_n(g[:80], c, y, t),
+            r"`gram` must be a square Gram matrix, got shape \(80, 90\)",
+        ),
         (lambda g, c, y, t: ridge.loss_in_n(g, c.T, y, t), r"`cross` must have shape \(90, 30\), got \(30, 90\)"),
         (lambda g, c, y, t: ridge.loss_in_n(g, c, y[:5], t), "`targets` must have one row per sample: expected 90"),
         (lambda g, c, y, t: ridge.loss_in_n(g, c, y, t[:, :1]), "`test_targets` must have 3 outputs"),

@@ -77,7 +77,13 @@ def test_replicates_become_intervals():
     halves = tuple(spectra.power_law(alpha, modes=1000) for alpha in (0.4, 0.6, 0.45, 0.55))
     whole = spectra.power_law(0.5, modes=1000)
     spectrum = spectra.Spectrum(
-        whole.eigenvalues, whole.power, whole.multiplicity, whole.tail, whole.tail_power, replicates=halves, resolved=100
+        whole.eigenvalues,
+        whole.power,
+        whole.multiplicity,
+        whole.tail,
+        whole.tail_power,
+        replicates=halves,
+        resolved=100,
     )
     found = theory.exponents(spectrum)
     assert found.alpha.low < 0.45 < 0.55 < found.alpha.high
