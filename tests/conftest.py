@@ -1,6 +1,13 @@
+import os
+
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401  (loads SciPy's own BLAS, so that it is limited too)
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core already
+    threadpool_limits(1)
 
 settings.register_profile("regimes", deadline=None, derandomize=True)
 settings.load_profile("regimes")

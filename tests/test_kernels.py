@@ -194,6 +194,8 @@ def test_gram_matrix_of_features_nears_the_kernel_with_a_squared_error_like_1_ov
     slope = np.polyfit(np.log(at), np.log([squared_error(k) for k in at]), 1)[0]
     assert -1.12 < slope < -0.88
     assert mean_error(phi, gram) < 4.5
+    norms = np.sum(phi**2, axis=0)  # known more closely than any entry: 0.6 % of it
+    assert abs(norms.mean() - np.trace(gram)) < 4 * norms.std() / np.sqrt(4096)
 
 
 @pytest.mark.parametrize(("blocks", "kind"), [((1,), "nngp"), ((1,), "ntk"), ((1, 1), "nngp")])
