@@ -36,7 +36,7 @@ def _plain(error: Exception) -> str:
     return escape(str(error) or type(error).__name__)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool | None) -> None:
     if wanted:
         typer.echo(f"regimes {importlib.metadata.version('regimes')}")
         raise typer.Exit
@@ -44,7 +44,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def regimes(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = None,
 ) -> None:
     """Kernel and random-feature theory of neural scaling regimes."""
 
@@ -82,7 +84,6 @@ def verify(
     """
     from regimes import kernels, tasks, verify
 
-    _writable(out)
     network = _model(kernels, model, depth, kind, activation)
     chosen = [(name, target) for name in data] if data else [(name, target or own) for name, own in DEFAULT_TASKS]
     pool = [tasks.load(name, seed=seed) for name, _ in chosen]
@@ -90,6 +91,7 @@ def verify(
     for task, own in zip(pool, wanted, strict=True):  # refuse all that can be refused before the work begins
         verify.check(task, own, n=n, k=k, noise=noise, trials=trials, seed=seed, quick=quick)
 
+    _writable(out)
     console = Console()
     results = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

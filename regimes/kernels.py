@@ -78,6 +78,7 @@ class Model:
         Raises:
             ValueError: NaN, inputs of the wrong shape, all-zero inputs to a network without biases.
         """
+        block = _checks.count("block", block)
         x = self._checked("inputs", inputs)
         y = None if others is None else self._checked("others", others)
         if y is not None and y.shape[1:] != x.shape[1:]:
@@ -90,7 +91,7 @@ class Model:
             kernel = _kernel(self)
             for done, (r, c) in enumerate(pairs):
                 if y is None and r is c:
-                    result[r, c] = kernel(x[r], None)  # equal inputs: exact on the diagonal
+                    result[r, c] = kernel(x[r], None)  # equal inputs, known to be equal
                 else:
                     result[r, c] = kernel(x[r], (x if y is None else y)[c])
                     if y is None:
@@ -258,7 +259,10 @@ def _step(stax: Any) -> Any:
     import jax.numpy as jnp
 
     def covariance(cov: Any, var1: Any, var2: Any) -> Any:
-        return 0.25 + jnp.arcsin(jnp.clip(cov / jnp.sqrt(var1 * var2), -1, 1)) / (2 * jnp.pi)
+        correlation = cov / jnp.sqrt(var1 * var2)
+        # Rounding below 1 grows like its square root in each layer: equal inputs must stay equal.
+        correlation = jnp.where(jnp.abs(correlation) > 1 - 1e-14, jnp.sign(correlation), correlation)
+        return 0.25 + jnp.arcsin(correlation) / (2 * jnp.pi)
 
     return stax.Elementwise(
         lambda x: jnp.where(x > 0, 1.0, 0.0), covariance, lambda cov, var1, var2: jnp.zeros_like(cov)

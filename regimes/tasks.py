@@ -5,6 +5,7 @@ where samples come from regions of a photograph, so that no pixel is shared.
 """
 
 import dataclasses
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,7 @@ def load(source: str, *, seed: int = 0) -> Task:
     Raises:
         ValueError: an unknown name, a file that is missing, empty, of the wrong kind or shape, or with NaN.
     """
+    seed = _checks.count("seed", seed, low=0)
     if source in BUILT_IN:
         return BUILT_IN[source](seed)
     path = Path(source)
@@ -274,19 +276,29 @@ def load(source: str, *, seed: int = 0) -> Task:
         raise ValueError(f"`data`: the file {source!r} is empty.")
     try:
         inputs, labels = _READERS[path.suffix](path)
-    except (OSError, ValueError, KeyError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"`data`: {source!r} could not be read as {path.suffix}: {error}") from None
     x = _checks.finite_array(f"x in {path.name}", inputs)
     if x.ndim < 2:
         raise ValueError(f"`data`: x in {path.name} must have shape (samples, ...), got {x.shape}.")
-    return Task(path.stem, x, None if labels is None else _labels(path.name, labels, len(x)), description=path.name)
+    try:
+        y = None if labels is None else _labels(path.name, labels, len(x))
+    except ValueError as error:
+        raise ValueError(str(error) if path.name in str(error) else f"`data`: y in {path.name}: {error}") from None
+    return Task(path.stem, x, y, description=path.name)
 
 
 def _read_npy(path: Path) -> tuple[Any, Any]:
-    return np.load(path, allow_pickle=False), None
+    loaded = np.load(path, allow_pickle=False)
+    if not isinstance(loaded, np.ndarray):
+        loaded.close()
+        raise ValueError("it is a .npz archive")
+    return loaded, None
 
 
 def _read_npz(path: Path) -> tuple[Any, Any]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is not a .npz archive")
     with np.load(path, allow_pickle=False) as arrays:
         if "x" not in arrays:
             raise ValueError(f"it must hold an array named x, it holds {', '.join(arrays) or 'none'}")
@@ -297,6 +309,8 @@ def _read_csv(path: Path) -> tuple[Any, Any]:
     import pandas as pd
 
     table = pd.read_csv(path)
+    if table.empty:
+        raise ValueError("it holds no rows")
     label = next((column for column in table if str(column).lower() in ("y", "target", "label", "class")), None)
     inputs = table if label is None else table.drop(columns=label)
     words = [str(column) for column in inputs if not pd.api.types.is_numeric_dtype(inputs[column])]
@@ -312,10 +326,19 @@ def _labels(name: str, labels: Any, rows: int) -> Array:
     array = np.asarray(labels)
     if array.ndim == 0 or len(array) != rows:
         raise ValueError(f"`data`: y in {name} must have one row per sample: {rows} rows, got shape {array.shape}.")
+    import pandas as pd
+
+    missing = int(pd.isna(array).sum())
+    if missing:
+        raise ValueError(
+            f"`y in {name}` holds {missing} NaN or missing values of {array.size}; remove or replace them."
+        )
     words = not np.issubdtype(array.dtype, np.number)
     if words and array.ndim == 1:
         return one_hot(array.astype(str))
     y = _checks.targets(f"y in {name}", array, rows)
     if y.shape[1] == 1 and np.all(y == np.rint(y)) and len(np.unique(y)) <= min(100, rows // 10):
         return one_hot(y[:, 0])
+    if not np.any(np.ptp(y, axis=0)):
+        raise ValueError(f"`data`: y in {name} is the same for all samples; there is nothing to learn.")
     return y - y.mean(axis=0)

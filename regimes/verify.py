@@ -230,16 +230,16 @@ def plan(available: int, *, n: int | None = None, k: int | None = None, trials: 
             f"`n` is {most_n}, but of {pool} samples only {train} are left for training"
             f"{' (--quick takes 2000 samples at most)' if quick and available > pool else ''}."
         )
-    most_k = min(train // 8, 128 if quick else 512) if k is None else _checks.count("k", k, low=48)
+    most_k = min(max(32, train // 8), 128 if quick else 512) if k is None else _checks.count("k", k, low=48)
     if most_k > train // 4:
         raise ValueError(f"`k` is {most_k}, but must stay below a quarter of the {train} training samples.")
     grid = np.unique(np.rint(2.0 ** np.arange(4, 20, 0.5)).astype(np.int64))
-    held = 64
+    held = 1 << min(6, (train // 8).bit_length() - 1)
     features = max(trials * int(most_k), (32 if quick else 64) * held)
     past = grid[(grid >= 2 * held) & (grid <= min(features, train // 2))]
-    return Sizes(
-        pool, test, _up_to(grid[grid >= 32], most_n), _up_to(grid, most_k), held, past, max(features, int(past[-1]))
-    )
+    first = 32 if most_k >= 64 else 16
+    in_n, in_k = _up_to(grid[grid >= first], most_n), _up_to(grid, most_k)
+    return Sizes(pool, test, in_n, in_k, held, past, max(features, int(past[-1])))
 
 
 def _up_to(grid: Array, last: int) -> Array:
