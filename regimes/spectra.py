@@ -70,6 +70,13 @@ class Spectrum:
         """Mean square of the target: what the zero predictor scores without noise."""
         return float(self.power.sum()) + self.tail_power
 
+    @property
+    def is_prior(self) -> bool:
+        """Whether the target is a draw from the kernel as a prior: v_i^2 = lambda_i in every mode."""
+        return self.tail_power == self.tail and bool(
+            np.allclose(self.power, self.multiplicity * self.eigenvalues, rtol=1e-12, atol=0)
+        )
+
     def with_prior(self) -> "Spectrum":
         """The same kernel with the power of a target drawn from it as a prior: v_i^2 = lambda_i.
 

@@ -113,7 +113,7 @@ def exponents(spectrum: Spectrum, window: tuple[float, float] | None = None, lev
     """The four exponents that a spectrum predicts, read over a window of sizes.
 
     alpha is minus the log-slope of m gamma(m), which for lambda_i ~ i^-(1+alpha) is m^-alpha exactly; beta is
-    minus the log-slope of the target power beyond rank m. Then n: min(beta, 2(1+alpha)), k: min(beta, 1+alpha),
+    minus the log-slope of the target power beyond rank m, or alpha where the target is the kernel's prior. Then n: min(beta, 2(1+alpha)), k: min(beta, 1+alpha),
     and 1 for both variance-limited regimes.
 
     Args:
@@ -143,7 +143,8 @@ def exponents(spectrum: Spectrum, window: tuple[float, float] | None = None, lev
         return -log_slope(at, at * equivalents.solve(of, at).gamma)
 
     def beta(of: Spectrum) -> float:
-        return -log_slope(at, power_beyond(of, at))
+        # A prior target has beta = alpha by definition, on any window; the two read-outs would drift apart.
+        return alpha(of) if of.is_prior else -log_slope(at, power_beyond(of, at))
 
     return Exponents(
         read(alpha, "log-slope of m gamma(m)"),

@@ -350,7 +350,16 @@ def _duality(
     unnormalised = 0.01 * spectrum.trace * n.max()
     swapped = solve(spectrum, n, k, unnormalised / k).gamma / solve(spectrum, k, n, unnormalised / n).gamma - 1
     worst = float(np.abs(swapped).max())
-    checks.append(Check(name, 1, "gamma(n, k) = gamma(k, n)", "equal", f"to {worst:.0e}", worst < 1e-9))
+    checks.append(
+        Check(
+            name,
+            1,
+            "gamma(n, k) = gamma(k, n)",
+            "equal",
+            f"to {worst:.0e}" if worst else "to the last bit",
+            worst < 1e-9,
+        )
+    )
 
     pivots = ridge.pivot_curve(gram, shared, trials=4, seed=seed)
     mirror = ridge.feature_pivot_curve(phi[:, : min(phi.shape[1], sizes.pool // 2)], shared, trials=4, seed=seed)

@@ -101,6 +101,8 @@ def test_prior_power_is_the_spectrum_itself():
     spectrum = spectra.power_law(0.5, 2.0, modes=50).with_prior()
     assert np.array_equal(spectrum.power, spectrum.eigenvalues)
     assert spectrum.total_power == pytest.approx(spectrum.trace)
+    assert spectrum.is_prior
+    assert not spectra.power_law(0.5, 2.0, modes=50).is_prior
 
 
 @pytest.mark.parametrize(

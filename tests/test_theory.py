@@ -66,6 +66,11 @@ def test_exponents_recover_a_power_law():
     assert found.variance_n.value == found.variance_k.value == 1
 
 
+def test_beta_of_a_prior_target_is_alpha_on_any_window():
+    found = theory.exponents(spectra.power_law(0.5, modes=2000), (20, 150))
+    assert found.beta.value == found.alpha.value == found.resolution_n.value
+
+
 def test_exponents_see_beta_beyond_both_saturations():
     found = theory.exponents(spectra.power_law(0.5, 4.0, modes=10**6), (100, 10_000))
     assert found.beta.value == pytest.approx(4.0, abs=0.02)
