@@ -175,7 +175,7 @@ def _show(console: Console, result: Any) -> None:
     console.print(duality)
     for check in result.checks:
         if check.holds is None:
-            console.print(f"level {check.level}, {check.expected}: {check.found}\n", highlight=False)
+            console.print(f"level {check.level} ({check.expected}): {check.found}\n", highlight=False)
 
 
 def _plus_minus(estimate: Any) -> str:

@@ -443,7 +443,7 @@ def _reason(
     if noise > 0:
         return Check(name, 4, "reason", "noise breaks duality", f"noise stays along n, not along k; {gaussian}", None)
     if target == "prior":
-        return Check(name, 1, "reason", "the target is the kernel's prior: exact", gaussian, None)
+        return Check(name, 1, "reason", "the target is the kernel's prior, duality is exact", gaussian, None)
     if beta > 1 + alpha:
         return Check(
             name, 3, "reason", "exponents differ", f"beta = {beta:.2f} > 1 + alpha = {1 + alpha:.2f}: k saturates", None
@@ -452,7 +452,7 @@ def _reason(
         name,
         2,
         "reason",
-        "exponents agree, amplitudes do not",
+        "exponents agree in the limit, amplitudes do not",
         f"labels are not drawn from the kernel: beta = {beta:.2f}, alpha = {alpha:.2f}; {gaussian}",
         None,
     )

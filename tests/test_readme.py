@@ -32,7 +32,7 @@ def test_the_library_example_of_the_readme_prints_what_stands_below_it():
 
 def test_the_example_of_the_home_page_runs():
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/index.md").read_text(encoding="utf-8"), flags=re.S)
-    assert "beta = 1.2" in run(code)
+    assert "beta = 1.19" in run(code)
 
 
 def test_the_home_page_and_the_readme_show_the_same_command():
