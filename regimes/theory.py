@@ -113,8 +113,8 @@ def exponents(spectrum: Spectrum, window: tuple[float, float] | None = None, lev
     """The four exponents that a spectrum predicts, read over a window of sizes.
 
     alpha is minus the log-slope of m gamma(m), which for lambda_i ~ i^-(1+alpha) is m^-alpha exactly; beta is
-    minus the log-slope of the target power beyond rank m, or alpha where the target is the kernel's prior. Then n: min(beta, 2(1+alpha)), k: min(beta,
-    1+alpha), and 1 for both variance-limited regimes.
+    minus the log-slope of the target power beyond rank m, or alpha where the target is the kernel's prior. Then the
+    exponents are min(beta, 2(1+alpha)) in n, min(beta, 1+alpha) in k, and 1 in both variance-limited regimes.
 
     Args:
         spectrum: kernel and target; its replicates, if any, give the intervals.
