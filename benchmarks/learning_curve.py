@@ -61,12 +61,14 @@ def main(size: int) -> None:
     floor, _ = fastest(lapack_only, 3)
     ours, losses = fastest(lambda: ridge.loss_in_n(train, cross, y, y_test, ridge=regulariser), 3)
     print(f"N = {size}, {tests} test samples; every n from 1 to N in {ours:.2f} s")
+    assert ours < 1.5 * floor, f"ours takes {ours / floor:.2f} times one factor and one solve"
     print(f"one LAPACK Cholesky and one triangular solve: {floor:.2f} s; ours takes {ours / floor:.2f} times that")
 
     grids = {
         "300 equally spaced": np.unique(np.linspace(size / 300, size, 300).astype(int)),
         "30 log-spaced": np.unique(np.geomspace(32, size, 30).astype(int)),
     }
+    least = {"300 equally spaced": 50, "30 log-spaced": 2.5}
     for label, sizes in grids.items():
         took, _ = fastest(lambda at=sizes: ridge.loss_in_n(train, cross, y, y_test, ridge=regulariser, at=at), 3)
         for peer, refit in (("scikit-learn KernelRidge", sklearn_at), ("neural-tangents predict", tangents_at)):
@@ -78,6 +80,7 @@ def main(size: int) -> None:
             assert apart < 1e-8, f"{peer} differs by {apart:.1e}"
             print(f"{label} sizes: {peer} {seconds:.1f} s, ours {took:.2f} s, ratio {seconds / took:.1f}")
             print(f"    same losses to {apart:.0e}")
+            assert seconds > least[label] * took or size < 4000, f"{peer} is only {seconds / took:.1f} times slower"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from . import verify as verify
 from .results import Comparison as Comparison
 from .results import Estimate as Estimate
 from .results import LearningCurve as LearningCurve
-from .results import Status as Status
 from .spectra import Spectrum as Spectrum
 from .theory import Exponents as Exponents
 from .theory import exponents as exponents

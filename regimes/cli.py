@@ -26,13 +26,13 @@ def main() -> None:
     """Entry point: one clear sentence and status 2 for bad input, never a traceback."""
     try:
         app()
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
         Console(stderr=True).print(f"[bold red]Error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(2)
 
 
 def _plain(error: Exception) -> str:
-    """The message, with argument names as they are written on the command line."""
+    """The message, safe to print."""
     return escape(str(error) or type(error).__name__)
 
 
@@ -89,11 +89,12 @@ def verify(
     pool = [tasks.load(name, seed=seed) for name, _ in chosen]
     wanted = [own or ("prior" if task.y is None else "labels") for task, (_, own) in zip(pool, chosen, strict=True)]
     for task, own in zip(pool, wanted, strict=True):  # refuse all that can be refused before the work begins
-        verify.check(task, own, n=n, k=k, noise=noise, trials=trials, seed=seed, quick=quick)
+        verify.check(task, own, network, n=n, k=k, noise=noise, trials=trials, seed=seed, quick=quick)
 
     _writable(out)
     console = Console()
-    results = []
+    results: list[Any] = []
+    written: list[Path] = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         for task, own in zip(pool, wanted, strict=True):
@@ -107,9 +108,9 @@ def verify(
                     task, network, own, n=n, k=k, noise=noise, trials=trials, seed=seed, quick=quick, report=report
                 )
             )
+            written = verify.write(results, out)  # so that a task that fails loses no other's results
     for result in results:
         _show(console, result)
-    written = verify.write(results, out)
     console.print(f"Written to {out}/: {', '.join(path.name for path in written)}", highlight=False, soft_wrap=True)
 
 
@@ -117,6 +118,8 @@ def _model(kernels: Any, name: str, depth: int, kind: str, activation: str) -> A
     if name == "fully-connected":
         return kernels.fully_connected(depth, kind=kind, activation=activation)
     if name == "convolutional":
+        if depth < 1:
+            raise ValueError(f"`depth` must be at least 1, got {depth}.")
         return kernels.convolutional((1,) * depth, kind=kind, activation=activation)
     raise ValueError(f"`model` must be fully-connected or convolutional, got {name!r}.")
 

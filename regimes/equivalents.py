@@ -109,15 +109,17 @@ def loss(
     (n, k, ridge, noise), shape = _flat(n=n, k=k, ridge=ridge, noise=noise)
     gamma, _, one, two = _solve(spectrum, n, k, ridge)
     once, twice = _power(spectrum, gamma)
-    r = np.maximum(one - two, 0.0)
-    x, y = 1 - one / n, 1 - one / k
     with np.errstate(divide="ignore", invalid="ignore"):
+        r = np.maximum(one - two, 0.0)
+        x, y = 1 - one / n, 1 - one / k
         # x y = ridge/(n gamma): the smaller of the two follows from the larger without cancellation.
         product = ridge / n / gamma
         x, y = (
             np.where((gamma > 0) & (n <= k), np.where(n == k, np.sqrt(product), product / y), x),
             np.where((gamma > 0) & (k <= n), np.where(n == k, np.sqrt(product), product / x), y),
         )
+        neither = np.isinf(n) & np.isinf(k)  # everything is learnt but the tail
+        x, y, r = np.where(neither, 1.0, x), np.where(neither, 1.0, y), np.where(neither, 0.0, r)
         weight = y + r / k
         denominator = x * y + r * (x / k + y / n)
         numerator = (once - twice) * r / k + weight * (twice + noise)
@@ -153,7 +155,8 @@ def _solve(spectrum: Spectrum, n: Array, k: Array, ridge: Array) -> tuple[Array,
         gamma[active] = _with_ridge(spectrum, gamma[active], n[active], k[active], effective[active], m[active])
     one, two = _sums(spectrum, gamma)
     one = np.where(active | (gamma == 0), one, m)  # exact by construction
-    kappa = np.where(gamma == 0, 0.0, gamma * (1 - one / k))
+    with np.errstate(invalid="ignore"):
+        kappa = np.where(gamma == 0, 0.0, gamma * (1 - one / k))
     return gamma, kappa, one, two
 
 

@@ -73,6 +73,12 @@ def resolvent(gram: Any, targets: Any = None, at: Any = None) -> Resolvent:
         raise ValueError(
             f"`gram` is not positive semi-definite: its smallest eigenvalue is {values[0] / scale:.1e} of its largest."
         )
+    rank = int(np.count_nonzero(values > size * np.finfo(np.float64).eps * scale))
+    if rank <= at.max():
+        raise ValueError(
+            f"`gram` has rank {rank}: too low to resolve {at.max():.0f} modes from {size} samples. A kernel of few "
+            "features is exhausted there; take fewer samples or a richer kernel."
+        )
     values = np.maximum(values, 0.0)
 
     def excess(log_ridge: Array, goal: Array) -> Array:
@@ -82,8 +88,6 @@ def resolvent(gram: Any, targets: Any = None, at: Any = None) -> Resolvent:
     high = np.log(values.sum() / at) + 1e-9
     low = np.full(len(at), np.log(scale) - 60.0)
     found = elementwise.find_root(excess, (low, high), args=(at,), tolerances={"xatol": 1e-13, "xrtol": 1e-14})
-    if not np.all(found.success):
-        raise ValueError(f"`gram` has rank too low to resolve {at.max():.0f} modes from {size} samples.")
     ridge = np.exp(found.x)
     kappa = ridge / (size - at)
     unlearnt = kappa * at if squares is None else kappa * np.sum(squares / (values + ridge[:, None]), axis=-1)
@@ -170,12 +174,12 @@ def alpha(
     gram = _checks.gram_matrix("gram", gram)
     method = _checks.choice("method", method, ("pivots", "kappa"))
     splits = _checks.count("splits", splits, low=2)
-    half = len(gram) // 2
-    reach = len(gram) / 4 if method == "kappa" else half
+    part = {"kappa": 4, "pivots": 2}[method]
+    reach = len(gram) // part
     low, high = window if window is not None else (min(32, reach / 4), reach)
-    if not 2 <= low <= high / 2 or high > half:
+    if not 2 <= low <= high / 2 or high > reach:
         raise ValueError(
-            f"`window` must satisfy 2 <= low <= high / 2 and high <= {half} (half of {len(gram)} samples), "
+            f"`window` must satisfy 2 <= low <= high / 2 and high <= {reach} (1/{part} of {len(gram)} samples), "
             f"got ({low:g}, {high:g}); take more samples or a narrower window."
         )
     at = np.unique(np.round(np.geomspace(low, high, 12)).astype(np.int64))
@@ -190,8 +194,7 @@ def alpha(
     indices = _half_samples(len(gram), splits, seed)
     parts = (gram[np.ix_(index, index)] for index in indices)
     if method == "kappa":
-        reachable = at[at <= len(indices[0]) / 2].astype(np.float64)
-        halves = np.array([by_kappa(part, reachable) for part in parts])
+        halves = np.array([by_kappa(part, at.astype(np.float64)) for part in parts])
         value = by_kappa(gram, at.astype(np.float64))
     else:
         curves = np.array([by_pivots(part) for part in parts])

@@ -79,8 +79,10 @@ class Model:
             ValueError: NaN, inputs of the wrong shape, all-zero inputs to a network without biases.
         """
         block = _checks.count("block", block)
-        x = self._checked("inputs", inputs)
-        y = None if others is None else self._checked("others", others)
+        x = self.checked("inputs", inputs)
+        y = None if others is None else self.checked("others", others)
+        if self.images:  # pooling needs the covariance of all pairs of pixels
+            block = min(block, max(8, math.isqrt(_ENTRIES) // math.prod(x.shape[1:3])))
         if y is not None and y.shape[1:] != x.shape[1:]:
             raise ValueError(f"`others` must have samples of shape {x.shape[1:]} like `inputs`, got {y.shape[1:]}.")
         rows = _slices(len(x), block)
@@ -102,7 +104,7 @@ class Model:
     def features(
         self, inputs: Any, k: int, seed: int, *, width: int = 64, progress: Progress | None = None
     ) -> Float64[Array, "n k"]:
-        """K independent random features: phi(x).phi(x')/k tends to the kernel at rate 1/k.
+        """K independent random features: the mean square error of phi(x).phi(x')/k falls as 1/k.
 
         Feature j belongs to a network of its own with random parameters theta_j and `width` units (channels) in
         each hidden layer. For the NNGP kernel it is the output f(x; theta_j); for the NTK it is the derivative of
@@ -122,7 +124,7 @@ class Model:
         Raises:
             ValueError: k, width or seed not whole numbers in range; bad inputs.
         """
-        x = self._checked("inputs", inputs)
+        x = self.checked("inputs", inputs)
         k, width = _checks.count("k", k), _checks.count("width", width)
         seed = _checks.count("seed", seed, low=0)
         import jax
@@ -140,7 +142,12 @@ class Model:
                 advance(done + 1, len(rows) * len(columns))
         return result
 
-    def _checked(self, name: str, inputs: Any) -> Array:
+    def checked(self, name: str, inputs: Any) -> Float64[Array, "n ..."]:
+        """The inputs as this model takes them: images as they are, anything else flattened to vectors.
+
+        Raises:
+            ValueError: NaN, inputs of the wrong shape, all-zero inputs to a network without biases.
+        """
         x = _checks.finite_array(name, inputs)
         if self.images and x.ndim != 4:
             raise ValueError(

@@ -1,7 +1,6 @@
-"""What both columns return: curves, estimates with intervals, and the status of a computation."""
+"""What both columns return: curves, estimates with intervals, and comparisons of the two."""
 
 import dataclasses
-import enum
 import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -13,17 +12,6 @@ from scipy import stats
 Array = np.ndarray
 Values: TypeAlias = Float64[Array, "..."] | np.float64
 """A float64 array of the arguments' broadcast shape; a NumPy number where all of them are scalars."""
-
-
-class Status(enum.Enum):
-    """How a computation ended. The members are their messages."""
-
-    OK = "the computation succeeded"
-    RESONANCE = "n equals k without ridge: the loss diverges like 1/|n - k|"
-    SPECTRUM_EXHAUSTED = "the spectrum has no more than min(n, k) modes: without ridge it is resolved completely"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 def log_slope(at: Any, values: Any) -> float:
@@ -83,6 +71,8 @@ class Estimate:
         Without halves the value counts as exact.
         """
         value = float(value)
+        if not 0 < level < 1:
+            raise ValueError(f"`level` must lie between 0 and 1, got {level:g}.")
         if len(halves) == 0:
             return cls(value, value, value, 1.0, window, method)
         pairs = np.asarray(halves, dtype=np.float64).reshape(-1, 2)
@@ -147,7 +137,8 @@ class LearningCurve:
             offset: the limit to subtract: a number, or one per point.
             at: abscissa other than `self.at`, such as |n - k| for a variance-limited excess.
             level: stated coverage of the interval, from deleting one trial at a time (jackknife with a
-                Student quantile); without trials the slope counts as exact.
+                Student quantile). A prediction, which has no trials, counts as exact; with a single trial the
+                interval is infinite.
 
         Raises:
             ValueError: fewer than three points.
@@ -156,8 +147,10 @@ class LearningCurve:
         window = (float(where[0]), float(where[-1]))
         method = "least-squares log-log slope"
         value = -log_slope(where, self.loss - offset)
-        if self.trials is None or len(self.trials) < 2:
+        if self.trials is None:
             return Estimate(value, value, value, 1.0, window, method)
+        if len(self.trials) < 2:  # measured once: nothing says how sure it is
+            return Estimate(value, -math.inf, math.inf, level, window, method)
         count = len(self.trials)
         without = (count * self.loss - self.trials) / (count - 1)
         slopes = np.array([-log_slope(where, row - offset) for row in without])
@@ -198,6 +191,8 @@ class Comparison:
     """Read from the spectrum over the same places."""
     abscissa: str
     """What the exponents refer to: n, k or |n-k|."""
+    resolved: float = math.inf
+    """Largest size that the spectrum resolves; predictions beyond it are extrapolations."""
     tolerance: float = 0.10
     """Median relative difference of the losses up to which amplitudes count as agreeing."""
 
@@ -208,20 +203,28 @@ class Comparison:
 
     @property
     def exponent_agrees(self) -> bool:
-        """Whether the intervals of the two exponents share a point."""
-        return self.measured_exponent.overlaps(self.predicted_exponent)
+        """Whether the exponents differ by no more than their two half-widths added in quadrature."""
+        one, other = self.measured_exponent, self.predicted_exponent
+        return abs(one.value - other.value) <= math.hypot(one.high - one.low, other.high - other.low) / 2
 
     @property
     def verdict(self) -> str:
-        """The finding in words."""
-        if not math.isfinite(self.measured_exponent.value):
+        """The finding in words; undecided where the interval is wider than half of the exponent."""
+        measured, predicted = self.measured_exponent, self.predicted_exponent
+        if not math.isfinite(measured.value):
             return "undecided: the measured excess is not positive everywhere"
+        width = (measured.high - measured.low) / 2
+        if not width <= 0.5 * abs(predicted.value):
+            return f"undecided: the measured exponent is uncertain by {width:.2g}"
         amplitude = self.difference <= self.tolerance
         if self.exponent_agrees:
-            return "agrees" if amplitude else f"exponent agrees, losses differ by {self.difference:.0%}"
-        gap = self.measured_exponent.value - self.predicted_exponent.value
-        words = f"exponent {'above' if gap > 0 else 'below'} the prediction by {abs(gap):.3f}"
-        return words if amplitude else f"{words}, losses differ by {self.difference:.0%}"
+            words = "agrees" if amplitude else f"exponent agrees, losses differ by {self.difference:.0%}"
+        else:
+            gap = measured.value - predicted.value
+            words = f"exponent {'above' if gap > 0 else 'below'} the prediction by {abs(gap):.3f}"
+            words += "" if amplitude else f", losses differ by {self.difference:.0%}"
+        beyond = self.measured.at[-1] > 1.05 * self.resolved
+        return words + (f"; extrapolated beyond {self.resolved:.0f}" if beyond else "")
 
 
 @dataclasses.dataclass(frozen=True)

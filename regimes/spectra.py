@@ -45,6 +45,8 @@ class Spectrum:
     """Largest n or k at which a finite sample determines this spectrum; beyond it is extrapolation."""
 
     def __post_init__(self) -> None:
+        for name in ("eigenvalues", "power", "multiplicity"):
+            object.__setattr__(self, name, _checks.finite_array(name, getattr(self, name), ndim=1))
         if len({len(self.eigenvalues), len(self.power), len(self.multiplicity)}) != 1:
             raise ValueError(
                 "`eigenvalues`, `power` and `multiplicity` must be equally long, got "
@@ -163,7 +165,8 @@ def sphere(profile: Callable[[Array], Array], dim: int, *, degrees: int = 200) -
     with P_l the Gegenbauer polynomial scaled to P_l(1) = 1, and there are
     (2l+dim-1)/(dim-1) C(l+dim-2, l) of them (2 on the circle). The integral is taken over the angle by
     Gauss-Legendre quadrature, in which arc-cosine, Laplace and Matern kernels are smooth. What the
-    degrees beyond leave of the trace profile(1) becomes `Spectrum.tail`. Power is the kernel's own prior.
+    degrees beyond leave of the trace profile(1) becomes `Spectrum.tail`, and `resolved` is df1 at ten times
+    the last eigenvalue listed. Power is the kernel's own prior.
 
     Args:
         profile: the kernel as a function of the cosine t, vectorised over arrays in [-1, 1].
@@ -203,7 +206,10 @@ def sphere(profile: Callable[[Array], Array], dim: int, *, degrees: int = 200) -
     levels, modes = eigenvalues[kept][order], multiplicity[kept][order]
     tail = trace - float(levels @ modes)
     tail = tail if tail > 1e-12 * trace else 0.0
-    return Spectrum(levels, levels * modes, modes, tail=tail, tail_power=tail)
+    # The tail is an implicit ridge as long as gamma is well above its eigenvalues: df1 where it is ten times the last.
+    gamma = 10 * levels[-1]
+    resolved = float((levels / (levels + gamma)) @ modes + tail / gamma)
+    return Spectrum(levels, levels * modes, modes, tail=tail, tail_power=tail, resolved=resolved)
 
 
 def _harmonics(dim: int, degree: int) -> float:

@@ -285,7 +285,8 @@ def load(source: str, *, seed: int = 0) -> Task:
         y = None if labels is None else _labels(path.name, labels, len(x))
     except ValueError as error:
         raise ValueError(str(error) if path.name in str(error) else f"`data`: y in {path.name}: {error}") from None
-    return Task(path.stem, x, y, description=path.name)
+    read = f", y read as {y.shape[1]} classes" if y is not None and np.ndim(labels) == 1 and y.shape[1] > 1 else ""
+    return Task(path.stem, x, y, description=path.name + read)
 
 
 def _read_npy(path: Path) -> tuple[Any, Any]:
@@ -311,12 +312,25 @@ def _read_csv(path: Path) -> tuple[Any, Any]:
     table = pd.read_csv(path)
     if table.empty:
         raise ValueError("it holds no rows")
+    headings = [str(column) for column in table]
+    if any(heading.startswith("Unnamed: ") for heading in headings):
+        raise ValueError("it has a column without a name, which looks like a row index; write it with index=False")
+    if all(_is_number(heading) for heading in headings):
+        raise ValueError("its first line must name the columns, but holds numbers only")
     label = next((column for column in table if str(column).lower() in ("y", "target", "label", "class")), None)
     inputs = table if label is None else table.drop(columns=label)
     words = [str(column) for column in inputs if not pd.api.types.is_numeric_dtype(inputs[column])]
     if words or inputs.shape[1] == 0:
         raise ValueError(f"its columns must be numbers, apart from the labels; look at {', '.join(words) or 'none'}")
     return inputs.to_numpy(dtype=np.float64), None if label is None else table[label].to_numpy()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 _READERS: dict[str, Callable[[Path], tuple[Any, Any]]] = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}

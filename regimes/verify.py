@@ -35,9 +35,11 @@ Array = np.ndarray
 Report = Callable[[str, float], None]
 """Called with (what is being done, share of the whole that is done)."""
 
+LARGEST_POOL = 8000
+"""Samples used at most: the Gram matrix and its eigenvalues are dense."""
 OUTPUTS = 16
 """Independent teachers drawn from the prior in each trial."""
-_VERSIONS = ("regimes", "jax", "neural-tangents", "numpy", "scipy", "scikit-learn")
+_VERSIONS = ("regimes", "jax", "jaxlib", "neural-tangents", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib")
 REPEATS = 4
 """Draws per trial in the variance-limited panels, which are cheap and noisy."""
 
@@ -58,7 +60,7 @@ class Sizes(NamedTuple):
     past: Array
     """The n, or k, varied in them."""
     features: int
-    """Random features computed in all; trials use disjoint ones."""
+    """Random features computed in all: disjoint ones for each trial along k, random choices in the variance panels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,10 +111,11 @@ def four_regimes(
         task: the pool of samples.
         model: the kernel, with its features.
         target: "prior" draws teachers from the kernel; "labels" takes the task's own.
-        n: largest number of samples in the panel in n; default a third of the pool, 2,048 at most.
-        k: largest number of features in the panel in k; default a tenth of the training samples, 512 at most.
+        n: largest number of samples in the panel in n; default a third of the pool, 2,048 at most;
+            beyond what the spectrum of the pool resolves, predictions are marked as extrapolated.
+        k: largest number of features in the panel in k; default an eighth of the training samples, 512 at most.
         noise: variance of Gaussian noise added to all labels, training and test, summed over outputs.
-        trials: repetitions, each with its own split, teachers and features.
+        trials: repetitions, each with its own split, teachers and (along k) disjoint features.
         seed: seed of everything random.
         quick: a smaller pool, fewer features.
         report: called with (what is being done, share done).
@@ -124,7 +127,7 @@ def four_regimes(
         ValueError: an unknown target, labels asked of a task without any, n or k beyond the data or too few for
             a fit, fewer than two trials.
     """
-    sizes = check(task, target, n=n, k=k, noise=noise, trials=trials, seed=seed, quick=quick)
+    sizes = check(task, target, model, n=n, k=k, noise=noise, trials=trials, seed=seed, quick=quick)
     say = report or (lambda what, share: None)
     if sizes.pool < len(task):
         chosen = np.sort(np.random.default_rng([seed, 0]).permutation(len(task))[: sizes.pool])
@@ -149,6 +152,7 @@ def four_regimes(
     for t, y in enumerate(labels):
         say(f"trial {t + 1} of {trials}", 0.55 + 0.35 * t / trials)
         train, test = task.split(sizes.test, _seed(seed, 5, t))
+        full = len(train)
         own = phi[:, t * sizes.in_k[-1] : (t + 1) * sizes.in_k[-1]]
         rows["resolution_n"].append(_kernel_losses(gram, y, train, test, sizes.in_n))
         rows["resolution_k"].append(ridge.loss_in_k(own[train], own[test], y[train], y[test], at=sizes.in_k))
@@ -156,7 +160,6 @@ def four_regimes(
         rows["variance_n"].append(np.mean([_excess_in_n(task, phi, y, sizes, draw) for draw in draws], axis=0))
         rows["variance_k"].append(np.mean([_excess_in_k(task, gram, phi, y, sizes, draw) for draw in draws], axis=0))
     say("comparison", 0.9)
-    full = sizes.pool - sizes.test
     comparisons = (
         _resolution(name, "n", sizes.in_n, rows["resolution_n"], math.inf, spectrum, noise),
         _resolution(name, "k", sizes.in_k, rows["resolution_k"], full, spectrum, noise),
@@ -177,6 +180,9 @@ def four_regimes(
     settings = {
         "task": str(task),
         "model": str(model),
+        "architecture": dataclasses.asdict(model),
+        "n_asked": n,
+        "k_asked": k,
         "target": target,
         "noise": noise,
         "trials": trials,
@@ -192,6 +198,7 @@ def four_regimes(
 def check(
     task: Task,
     target: str,
+    model: Model,
     *,
     n: int | None = None,
     k: int | None = None,
@@ -208,6 +215,7 @@ def check(
     _checks.choice("target", target, ("prior", "labels"))
     if target == "labels" and task.y is None:
         raise ValueError(f"`target` is labels, but {task.name} has none; use the prior.")
+    model.checked(f"x of {task.name}", task.x)
     _checks.number("noise", noise, low=0)
     _checks.count("seed", seed, low=0)
     return plan(len(task), n=n, k=k, trials=_checks.count("trials", trials, low=2, high=64), quick=quick)
@@ -221,14 +229,14 @@ def plan(available: int, *, n: int | None = None, k: int | None = None, trials: 
     """
     if available < 256:
         raise ValueError(f"the data hold {available} samples; the four regimes need at least 256.")
-    pool = min(available, 2000 if quick else available)
+    pool = min(available, 2000 if quick else LARGEST_POOL)
     test = min(pool // 4, 1500)
     train = pool - test
     most_n = min(pool // 3, 2048) if n is None else _checks.count("n", n, low=128)
     if most_n > train:
         raise ValueError(
             f"`n` is {most_n}, but of {pool} samples only {train} are left for training"
-            f"{' (--quick takes 2000 samples at most)' if quick and available > pool else ''}."
+            + (f" ({pool} of the {available} in the data are used at most)." if available > pool else ".")
         )
     most_k = min(max(32, train // 8), 128 if quick else 512) if k is None else _checks.count("k", k, low=48)
     if most_k > train // 4:
@@ -308,6 +316,7 @@ def _resolution(
         exponent,
         theory.window_exponent(spectrum, along, at, noise),
         along,
+        spectrum.resolved,
     )
 
 
@@ -369,7 +378,7 @@ def _duality(
             name,
             1,
             f"pivots in n, pivots in k ({shared[0]}-{shared[-1]})",
-            "equal curves",
+            "equal (within 10 %)",
             f"ratio {ratio:.3f}, slopes {pivots.exponent().value:.3f}, {mirror.exponent().value:.3f}",
             abs(ratio - 1) <= 0.1,
         )
@@ -380,7 +389,7 @@ def _duality(
             name,
             1,
             f"excess at k = {sizes.held}, at n = {sizes.held}",
-            "equal, any target",
+            "equal, any target (15 %)",
             f"ratio {both:.3f}",
             abs(both - 1) <= 0.15,
         )
@@ -400,7 +409,7 @@ def _duality(
             name,
             1,
             "L(n=m, inf) / L(inf, k=m)",
-            f"{expected:.3f}" + (" (exact)" if target == "prior" and noise == 0 else ""),
+            f"{expected:.3f} (within 10 %)",
             f"{amplitude:.3f}",
             abs(amplitude / expected - 1) <= 0.1,
         )
@@ -416,11 +425,11 @@ def _duality(
             2,
             "exponent in n - exponent in k",
             f"{theory_gap:+.3f}",
-            f"{gap:+.3f} +- {width_of_gap:.3f}",
-            abs(gap - theory_gap) <= max(width_of_gap, 0.05),
+            f"{gap:+.3f} ± {width_of_gap:.3f}",
+            abs(gap - theory_gap) <= width_of_gap if width_of_gap < 0.3 else None,
         )
     )
-    checks.append(_reason(name, target, noise, gram, shared, pivots, found, seed))
+    checks.append(_reason(name, target, noise, gram, shared, pivots, found, theory_gap, seed))
     return tuple(checks)
 
 
@@ -432,6 +441,7 @@ def _reason(
     shared: Array,
     pivots: LearningCurve,
     found: dict[str, Estimate],
+    theory_gap: float,
     seed: int,
 ) -> Check:
     """Why duality holds or does not, in words."""
@@ -452,8 +462,9 @@ def _reason(
         name,
         2,
         "reason",
-        "exponents agree in the limit, amplitudes do not",
-        f"labels are not drawn from the kernel: beta = {beta:.2f}, alpha = {alpha:.2f}; {gaussian}",
+        "equal exponents in the limit only",
+        f"labels are not drawn from the kernel: beta = {beta:.2f} < 1 + alpha = {1 + alpha:.2f}, exponents differ by "
+        f"{theory_gap:+.2f} on this window; {gaussian}",
         None,
     )
 
@@ -511,7 +522,9 @@ def write(results: Sequence[Verification], folder: Path) -> list[Path]:
     writers: dict[str, Callable[[Path], Any]] = {
         "four_regimes.png": lambda path: figure.savefig(path, format="png", dpi=200),
         "four_regimes.svg": lambda path: figure.savefig(path, format="svg"),
-        "run.json": lambda path: path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8"),
+        "run.json": lambda path: path.write_text(
+            json.dumps(_plain(settings), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        ),
     }
     for name, frame in tables(results).items():
         writers[f"{name}.csv"] = functools.partial(frame.to_csv, index=False)
@@ -521,3 +534,12 @@ def write(results: Sequence[Verification], folder: Path) -> list[Path]:
         save(temporary)
         written.append(temporary.replace(folder / name))
     return written
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: no NaN, no infinity, no tuples of named fields."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -123,7 +123,7 @@ BAD_OPTIONS = {
     "--noise nan": "`noise` must be finite and at least 0, got nan",
     "--seed -1": "`seed` must be at least 0, got -1",
     "--seed -1 --data sphere": "`seed` must be at least 0, got -1",
-    "--model convolutional": "`inputs` must be images",
+    "--model convolutional": "must be images of shape",
 }
 
 

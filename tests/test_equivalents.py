@@ -231,3 +231,8 @@ def test_arguments_broadcast():
 def test_bad_input_gets_a_sentence(arguments, message):
     with pytest.raises(ValueError, match=message):
         equivalents.loss(law(0.5), *arguments)
+
+
+def test_infinite_sizes_leave_the_tail_and_the_noise():
+    spectrum = spectra.power_law(0.5, 1.2, modes=100)
+    assert equivalents.loss(spectrum, INF, INF, 0, 0.3) == pytest.approx(spectrum.tail_power + 0.3, rel=1e-12)

@@ -134,9 +134,15 @@ def test_same_seed_same_interval_other_seed_other_interval(rng):
         (lambda g: estimate.spectrum(g, np.full(100, np.nan)), "`targets` holds 100 NaN"),
         (lambda g: estimate.spectrum(g, np.ones(100), noise=2.0), "`noise` is 2, not less than the mean square"),
         (lambda g: estimate.spectrum(g - 0.5 * np.eye(100)), "`gram` is not positive semi-definite"),
-        (lambda g: estimate.spectrum(np.ones((100, 100))), "`gram` has rank too low"),
+        (
+            lambda g: estimate.spectrum(np.ones((100, 100))),
+            "`gram` has rank 1: too low to resolve 33 modes from 100 samples",
+        ),
         (lambda g: estimate.alpha(g, method="eigenvalues"), "`method` must be one of pivots, kappa"),
-        (lambda g: estimate.alpha(g, window=(10, 80)), "`window` must satisfy 2 <= low <= high / 2 and high <= 50"),
+        (
+            lambda g: estimate.alpha(g, window=(10, 80)),
+            "`window` must satisfy 2 <= low <= high / 2 and high <= 25 ",
+        ),
         (lambda g: estimate.alpha(g, splits=1), "`splits` must be at least 2, got 1"),
         (lambda g: estimate.resolvent(g, at=[60.0]), "`at` must lie between 0 and half of 100 samples"),
     ],
@@ -144,3 +150,9 @@ def test_same_seed_same_interval_other_seed_other_interval(rng):
 def test_bad_input_gets_a_sentence(rng, call, message):
     with pytest.raises(ValueError, match=message):
         call(oracles.sphere_gram("NTK", 100, 3, rng))
+
+
+def test_a_kernel_of_few_features_is_refused_and_not_resolved_into_rounding(rng):
+    features = rng.standard_normal((300, 4))
+    with pytest.raises(ValueError, match="`gram` has rank 4: too low to resolve 100 modes"):
+        estimate.spectrum(features @ features.T)

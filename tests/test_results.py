@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -103,3 +104,26 @@ def comparison(measured, predicted, losses=(1.0, 1.0)):
 )
 def test_verdicts(measured, losses, verdict):
     assert comparison(measured, Estimate(0.5, 0.45, 0.55), losses).verdict == verdict
+
+
+def test_a_wide_interval_is_undecided_and_an_extrapolation_says_so():
+    wide = comparison(Estimate(0.6, -1.0, 2.2), Estimate(0.5, 0.45, 0.55))
+    assert wide.verdict == "undecided: the measured exponent is uncertain by 1.6"
+    beyond = dataclasses.replace(comparison(Estimate(0.5, 0.4, 0.6), Estimate.exact(0.5)), resolved=2.0)
+    assert beyond.verdict == "agrees; extrapolated beyond 2"
+
+
+def test_exponents_that_only_touch_do_not_agree():
+    touching = comparison(Estimate(0.5, 0.4, 0.6), Estimate(0.69, 0.59, 0.79))
+    assert not touching.exponent_agrees  # 0.19 apart, 0.14 allowed
+
+
+def test_a_slope_measured_once_has_an_infinite_interval():
+    once = LearningCurve.from_trials("n", np.array([1.0, 2.0, 4.0]), np.array([[4.0, 2.0, 1.0]])).exponent()
+    assert once.value == pytest.approx(1.0)
+    assert (once.low, once.high) == (-math.inf, math.inf)
+
+
+def test_a_level_that_is_not_a_share_is_refused():
+    with pytest.raises(ValueError, match="`level` must lie between 0 and 1, got 95"):
+        Estimate.from_halves(1.0, np.array([1.0, 1.1]), level=95)

@@ -5,7 +5,7 @@ import oracles
 import pytest
 from scipy import integrate, special
 
-from regimes import spectra
+from regimes import equivalents, spectra, theory
 
 
 @pytest.mark.parametrize("kernel", oracles.PROFILES)
@@ -129,3 +129,16 @@ def test_bad_input_gets_a_sentence(call, message):
 
 def test_a_spectrum_prints_as_a_sentence():
     assert str(spectra.power_law(0.5, modes=100)).startswith("spectrum of 100 levels, eigenvalues 1 to 0.001")
+
+
+def test_a_sphere_with_fewer_degrees_agrees_up_to_where_it_is_resolved():
+    few, many = (spectra.sphere(oracles.PROFILES["Laplace"], 4, degrees=degrees) for degrees in (20, 300))
+    assert 100 < few.resolved < many.resolved
+    gammas = [equivalents.solve(spectrum, few.resolved).gamma for spectrum in (few, many)]
+    assert gammas[0] == pytest.approx(gammas[1], rel=0.02)
+    assert theory.exponents(many).alpha.value == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_spectrum_with_nan_is_refused():
+    with pytest.raises(ValueError, match="`power` holds 1 NaN"):
+        spectra.Spectrum(np.ones(1), np.array([np.nan]), np.ones(1))

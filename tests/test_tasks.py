@@ -2,6 +2,7 @@ import gc
 import types
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import datasets
 
@@ -477,3 +478,18 @@ def test_missing_labels_are_refused(tmp_path, values):
 def test_unknown_data_lists_what_there_is(name):
     with pytest.raises(ValueError, match="`data` must be one of photographs, digits, sphere, torus, teacher-student"):
         tasks.load(name)
+
+
+def test_a_row_index_or_a_missing_header_is_refused(tmp_path):
+    table = pd.DataFrame({"a": [1.5, 2.5], "b": [3.0, 4.0]})
+    table.to_csv(tmp_path / "index.csv")
+    with pytest.raises(ValueError, match="looks like a row index; write it with index=False"):
+        tasks.load(str(tmp_path / "index.csv"))
+    table.to_csv(tmp_path / "bare.csv", index=False, header=False)
+    with pytest.raises(ValueError, match="its first line must name the columns"):
+        tasks.load(str(tmp_path / "bare.csv"))
+
+
+def test_labels_read_as_classes_are_said_to_be(tmp_path):
+    pd.DataFrame({"a": range(30), "y": [0, 1, 2] * 10}).to_csv(tmp_path / "c.csv", index=False)
+    assert tasks.load(str(tmp_path / "c.csv")).description == "c.csv, y read as 3 classes"
