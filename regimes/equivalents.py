@@ -4,25 +4,28 @@ Model: features phi(x) = A psi(x)/sqrt(k), A a k x modes Gaussian matrix, so tha
 theta = argmin |Phi theta - y|^2 + ridge |theta|^2 on n samples with label noise of variance `noise`.
 With df1(g) = sum_i lambda_i/(lambda_i+g), one scalar equation gives everything:
 
-    gamma (n - df1) (k - df1) = ridge k,      df1 = df1(gamma) < min(n, k),            (FP)
+    gamma (1 - df1/n) (1 - df1/k) = ridge/n,      df1 = df1(gamma) < min(n, k),            (FP)
 
 and kappa = gamma (1 - df1/k) = 1/tr (K_n + ridge)^-1 is the ridge that the data see. k = infinity is
 kernel ridge regression, n = infinity the projection on k features. n and k need not be whole.
+Further linear random layers of widths k_2, k_3, ... (`stack`) put one factor (1 - df1/k_l) each into (FP)
+and into kappa: the product of their S-transforms.
 
 Valid when the eigenfunctions behave like Gaussian variables (Gaussian universality) and n, k and the
 effective ranks are large; see docs/sharp_bits.md for how far that holds on real data.
 
 Source: Simon et al. 2023 (arXiv:2311.14646); Atanasov et al. 2024 (arXiv:2405.00592);
-Defilippis et al. 2024 (arXiv:2405.15699).
+Defilippis et al. 2024 (arXiv:2405.15699). Derivations in docs/theory.md.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import elementwise
 
 from regimes.results import Values
-from regimes.spectra import Spectrum
+from regimes.spectrum import Spectrum
 
 Array = np.ndarray
 _CHUNK = 4_000_000
@@ -40,6 +43,51 @@ class FixedPoint(NamedTuple):
     """Effective number of modes learnt, sum lambda/(lambda+gamma)."""
     df2: Values
     """sum (lambda/(lambda+gamma))^2."""
+
+
+class Decomposition(NamedTuple):
+    """The loss as a sum of parts that are never negative; the fields have the broadcast shape of the arguments.
+
+    Data, features and label noise are independent sources of randomness; the parts of the variance are those of
+    an analysis of variance. With E features sets (an ensemble) `features`, `interaction` and `noise_features`
+    are divided by E.
+    """
+
+    bias: Values
+    """Squared error of the predictor averaged over data and features: sum v^2 (gamma/(lambda+gamma))^2."""
+    data: Values
+    """Variance from the data alone, after averaging over the features."""
+    features: Values
+    """Variance from the features alone, after averaging over the data."""
+    interaction: Values
+    """The rest of the variance without label noise: data and features together. It peaks at n = k."""
+    noise_data: Values
+    """Variance from the label noise that an infinite ensemble over features keeps."""
+    noise_features: Values
+    """Variance from the label noise that an infinite ensemble over features averages away."""
+    irreducible: Values
+    """The label noise itself."""
+
+    @property
+    def total(self) -> Values:
+        """The loss."""
+        return sum(self[1:], start=self[0])
+
+
+class _Point(NamedTuple):
+    """(FP) solved on flat arguments, with all that the losses need."""
+
+    gamma: Array
+    one: Array
+    two: Array
+    x: Array
+    """1 - df1/n, without cancellation where it is small."""
+    y: Array
+    """Product over the layers of 1 - df1/k_l: kappa/gamma."""
+    slope: Array
+    """d log gamma / d log kappa: between 0 (k = df1) and 1 (k infinite)."""
+    spread: Array
+    """(df1 - df2)/n."""
 
 
 def df1(spectrum: Spectrum, gamma: Any) -> Values:
@@ -60,35 +108,47 @@ def unlearnt_power(spectrum: Spectrum, gamma: Any) -> Values:
     return _power(spectrum, flat)[0].reshape(shape)[()]
 
 
-def solve(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0) -> FixedPoint:
+def solve(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0, *, stack: Sequence[Any] = ()) -> FixedPoint:
     """Solve (FP) at every point of the broadcast n, k, ridge.
 
     Without ridge, df1(gamma) = min(n, k): one function of one argument, hence gamma(n, k) = gamma(k, n).
     Where min(n, k) reaches the number of modes, gamma is 0. The root is found in log gamma between
     bounds that bracket it for certain, so that scaling kernel and ridge by any factor scales gamma and
-    nothing else.
+    nothing else. A million points in one call are worked on in blocks of bounded memory.
 
     Args:
         spectrum: the kernel.
         n: numbers of samples, positive, possibly infinite.
         k: numbers of features, positive, possibly infinite.
         ridge: multiple of the identity added to the Gram matrix K itself (not K/n), not negative.
+        stack: widths of further linear random layers after the first, each broadcast with the rest.
 
     Raises:
-        ValueError: n or k not positive, a negative ridge, NaN.
+        ValueError: n, k or a width not positive, a negative ridge, NaN.
     """
-    (n, k, ridge), shape = _flat(n=n, k=k, ridge=ridge)
-    return FixedPoint(*(field.reshape(shape)[()] for field in _solve(spectrum, n, k, ridge)))
+    flat, shape = _flat(n=n, k=k, ridge=ridge, **_named(stack))
+    point = _solve(spectrum.compressed, *flat[:3], *flat[3:])
+    with np.errstate(invalid="ignore"):
+        kappa = np.where(point.gamma == 0, 0.0, point.gamma * point.y)
+    return FixedPoint(*(field.reshape(shape)[()] for field in (point.gamma, kappa, point.one, point.two)))
 
 
 def loss(
-    spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0, noise: Any = 0.0, *, train: bool = False
+    spectrum: Spectrum,
+    n: Any,
+    k: Any = np.inf,
+    ridge: Any = 0.0,
+    noise: Any = 0.0,
+    *,
+    stack: Sequence[Any] = (),
+    ensemble: Any = 1,
+    train: bool = False,
 ) -> Values:
     """Mean squared test error (label noise included) at every point of the broadcast arguments.
 
-    With x = 1 - df1/n, y = 1 - df1/k, r = df1 - df2 and D = x y + r (x/k + y/n),
+    With s = gamma/(lambda+gamma), x = 1 - df1/n and h = d log kappa/d log gamma = 1 + sum_l (df1-df2)/(k_l - df1),
 
-        L = (gamma/D) sum_i v_i^2 [(r/k) lambda_i + (y + r/k) gamma]/(lambda_i+gamma)^2 + (y + r/k) noise/D,
+        L = { sum_i v_i^2 [s^2 + (1 - 1/h) (s - s^2)] + noise } / { x + (df1-df2)/(n h) },
 
     every term of which is positive, so nothing cancels near n = k. Without ridge L diverges like
     1/|n-k| there and is infinite at n = k.
@@ -99,34 +159,131 @@ def loss(
         k: numbers of features, positive, possibly infinite.
         ridge: multiple of the identity added to the Gram matrix K itself (not K/n), not negative.
         noise: variance of the label noise (summed over outputs, as the power is), not negative.
-        train: return the error on the training set, x^2 L, instead.
+        stack: widths of further linear random layers after the first, each broadcast with the rest.
+        ensemble: number of models, each with its own features, trained on the same data and averaged;
+            possibly infinite.
+        train: return the error of one model on the training set, x^2 L, instead.
 
     Raises:
-        ValueError: n or k not positive, a negative ridge or noise, NaN.
+        ValueError: n, k or a width not positive, a negative ridge or noise, fewer than one model, NaN; the training
+            error of an ensemble.
 
-    Source: Simon et al. 2023, in the symmetric form derived in docs/formulas.md.
+    Source: Simon et al. 2023, in the form derived in docs/theory.md; ensembles: Ruben et al. 2024 (arXiv:2412.05418).
     """
-    (n, k, ridge, noise), shape = _flat(n=n, k=k, ridge=ridge, noise=noise)
-    gamma, _, one, two = _solve(spectrum, n, k, ridge)
-    once, twice = _power(spectrum, gamma)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = np.maximum(one - two, 0.0)
-        x, y = 1 - one / n, 1 - one / k
-        # x y = ridge/(n gamma): the smaller of the two follows from the larger without cancellation.
-        product = ridge / n / gamma
-        x, y = (
-            np.where((gamma > 0) & (n <= k), np.where(n == k, np.sqrt(product), product / y), x),
-            np.where((gamma > 0) & (k <= n), np.where(n == k, np.sqrt(product), product / x), y),
-        )
-        neither = np.isinf(n) & np.isinf(k)  # everything is learnt but the tail
-        x, y, r = np.where(neither, 1.0, x), np.where(neither, 1.0, y), np.where(neither, 0.0, r)
-        weight = y + r / k
-        denominator = x * y + r * (x / k + y / n)
-        numerator = (once - twice) * r / k + weight * (twice + noise)
-        result = np.where(numerator == 0, 0.0, numerator / denominator)
+    flat, shape = _flat(n=n, k=k, ridge=ridge, noise=noise, ensemble=ensemble, **_named(stack))
+    point = _solve(spectrum.compressed, *flat[:3], *flat[5:])
+    once, twice = _power(spectrum.compressed, point.gamma)
+    noise, models = flat[3:5]
+    result = _loss(point, once, twice, noise)
     if train:
-        result = np.where(x == 0, 0.0, x**2 * np.where(np.isinf(result), 0.0, result))
+        if np.any(models != 1):
+            raise ValueError("`train` is the error of one model: it cannot be had with an `ensemble`.")
+        # Without ridge and n <= k the training data are interpolated, at n = k too, where L is infinite.
+        result = np.where(point.x == 0, 0.0, point.x**2 * np.where(np.isinf(result), 0.0, result))
+    elif np.any(models != 1):
+        shared = _loss(point._replace(slope=np.ones_like(point.slope)), once, twice, noise)
+        with np.errstate(invalid="ignore"):
+            result = np.where(np.isinf(models), shared, shared + (result - shared) / models)
     return result.reshape(shape)[()]
+
+
+def decompose(
+    spectrum: Spectrum,
+    n: Any,
+    k: Any = np.inf,
+    ridge: Any = 0.0,
+    noise: Any = 0.0,
+    *,
+    stack: Sequence[Any] = (),
+    ensemble: Any = 1,
+) -> Decomposition:
+    """Bias, variance from data, from features and from both, and label noise; arguments as for `loss`.
+
+    Averaging over the features turns the model into kernel ridge regression with ridge/(1 - df1/k), at the same
+    gamma (Jacot et al. 2020): bias + data = sum v^2 s^2 / (1 - df2/n). Averaging over the data leaves
+    bias + features = sum v^2 [s^2 + (1 - 1/h)(s - s^2)]. `interaction` is what the loss has beyond these.
+
+    Raises:
+        ValueError: as for `loss`.
+
+    Valid when: as for the module. Near n = k without ridge only `interaction` and `noise_features` diverge.
+
+    Source: derived in docs/theory.md; Atanasov et al. 2024 for linear random features.
+    """
+    flat, shape = _flat(n=n, k=k, ridge=ridge, noise=noise, ensemble=ensemble, **_named(stack))
+    point = _solve(spectrum.compressed, *flat[:3], *flat[5:])
+    once, bias = _power(spectrum.compressed, point.gamma)
+    noise, models = flat[3:5]
+    nothing = np.zeros_like(noise)
+    averaged = point._replace(slope=np.ones_like(point.slope))
+    data = _loss(averaged, once, bias, nothing) - bias
+    features = (1 - point.slope) * (once - bias)
+    with np.errstate(invalid="ignore"):
+        interaction = _loss(point, once, bias, nothing) - bias - data - features
+        noise_data = _loss(averaged, nothing, nothing, noise) - noise
+        noise_features = _loss(point, nothing, nothing, noise) - noise - noise_data
+    parts = [bias, data, features / models, interaction / models, noise_data, noise_features / models, noise]
+    return Decomposition(*(np.maximum(part, 0.0).reshape(shape)[()] for part in parts))
+
+
+def learnability(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0) -> Values:
+    """Share of each level that is learnt on average, lambda/(lambda+gamma): the levels are a last axis.
+
+    Summed over all modes (times multiplicity, and with the tail) it is df1, and df1 + ridge/kappa = n.
+
+    Raises:
+        ValueError: as for `solve`.
+
+    Source: Simon et al. 2021 (arXiv:2110.03922).
+    """
+    gamma = np.asarray(solve(spectrum, n, k, ridge).gamma)[..., None]
+    return spectrum.eigenvalues / (spectrum.eigenvalues + gamma)
+
+
+def loss_by_level(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0) -> Values:
+    """Each level's part of the loss without noise, v^2 [s^2 + (1-1/h)(s-s^2)]/(x + (df1-df2)/(n h)): a last axis.
+
+    The parts sum to `loss` at noise 0 when the spectrum has no tail power.
+
+    Raises:
+        ValueError: as for `solve`.
+
+    Source: Bordelon et al. 2020 (arXiv:2002.02561) for infinite k.
+    """
+    flat, shape = _flat(n=n, k=k, ridge=ridge)
+    point = _solve(spectrum.compressed, *flat)
+    share = point.gamma[:, None] / (spectrum.eigenvalues + point.gamma[:, None])
+    parts = share**2 + (1 - point.slope)[:, None] * (share - share**2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = spectrum.power * parts / (point.x + point.spread * point.slope)[:, None]
+    return np.where(spectrum.power * parts == 0, 0.0, result).reshape(*shape, len(spectrum.eigenvalues))
+
+
+def gcv(train_loss: Any, n: Any, ridge: Any, kappa: Any) -> Values:
+    """Generalised cross-validation: the test loss from the training loss, train / (ridge/(n kappa))^2.
+
+    kappa = 1/tr (K + ridge)^-1 of the training Gram matrix K, so that nothing but training data enters; in the
+    theory this is `loss` exactly.
+
+    Args:
+        train_loss: mean squared error on the training set.
+        n: number of training samples.
+        ridge: added to the diagonal of K, positive.
+        kappa: 1/tr (K + ridge)^-1.
+
+    Raises:
+        ValueError: a ridge or kappa that is not positive (without ridge use leave-one-out).
+
+    Source: Golub, Heath and Wahba 1979; Wei, Hu and Steinhardt 2022 (arXiv:2203.06176).
+    """
+    (n, train_loss, ridge, kappa), shape = _flat(n=n, train_loss=train_loss, ridge=ridge, kappa=kappa)
+    if (ridge <= 0).any() or (kappa <= 0).any():
+        raise ValueError("`ridge` and `kappa` must be positive: without ridge the training loss is zero.")
+    return (train_loss * (n * kappa / ridge) ** 2).reshape(shape)[()]
+
+
+def _named(stack: Sequence[Any]) -> dict[str, Any]:
+    return {f"stack[{layer}]": width for layer, width in enumerate(stack)}
 
 
 def _flat(**arguments: Any) -> tuple[list[Array], tuple[int, ...]]:
@@ -136,28 +293,52 @@ def _flat(**arguments: Any) -> tuple[list[Array], tuple[int, ...]]:
         array = np.asarray(value, dtype=np.float64)
         if np.isnan(array).any():
             raise ValueError(f"`{name}` must not be NaN.")
-        if name in ("n", "k") and (array <= 0).any():
-            raise ValueError(f"`{name}` must be positive, got {array.min():g}.")
-        if name not in ("n", "k") and ((array < 0) | np.isinf(array)).any():
+        if name == "ensemble":
+            if (array < 1).any():
+                raise ValueError(f"`ensemble` must be at least one model, got {array.min():g}.")
+        elif name in ("n", "k") or name.startswith("stack"):
+            if (array <= 0).any():
+                raise ValueError(f"`{name}` must be positive, got {array.min():g}.")
+        elif ((array < 0) | np.isinf(array)).any():
             raise ValueError(f"`{name}` must be finite and not negative, got {array.min():g} to {array.max():g}.")
         arrays.append(array)
     together = np.broadcast_arrays(*arrays)
     return [array.ravel() for array in together], together[0].shape
 
 
-def _solve(spectrum: Spectrum, n: Array, k: Array, ridge: Array) -> tuple[Array, Array, Array, Array]:
-    """gamma, kappa, df1 and df2 on flat arguments."""
-    m = np.minimum(n, k)
+def _loss(point: _Point, once: Array, twice: Array, noise: Array) -> Array:
+    """The formula of `loss`, given the fixed point and the power not learnt."""
+    numerator = twice + (1 - point.slope) * (once - twice) + noise
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(numerator == 0, 0.0, numerator / (point.x + point.spread * point.slope))
+
+
+def _solve(spectrum: Spectrum, n: Array, k: Array, ridge: Array, *stack: Array) -> _Point:
+    """(FP) on flat arguments."""
+    widths = np.stack([k, *stack])
+    every = np.concatenate([n[None], widths])
+    m = every.min(axis=0)
     gamma = _ridgeless(spectrum, m)
     effective = ridge / n  # zero for infinite n, where any finite ridge is negligible
     active = (effective > 0) & np.isfinite(m)
     if active.any():
-        gamma[active] = _with_ridge(spectrum, gamma[active], n[active], k[active], effective[active], m[active])
+        gamma[active] = _with_ridge(spectrum, gamma[active], every[:, active], effective[active], m[active])
     one, two = _sums(spectrum, gamma)
     one = np.where(active | (gamma == 0), one, m)  # exact by construction
-    with np.errstate(invalid="ignore"):
-        kappa = np.where(gamma == 0, 0.0, gamma * (1 - one / k))
-    return gamma, kappa, one, two
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = np.maximum(one - two, 0.0)
+        factors = 1 - one / every
+        # x y = ridge/(n gamma): the smallest factor follows from the others without cancellation.
+        smallest = every == m
+        ties = smallest.sum(axis=0)
+        others = np.where(smallest, 1.0, factors).prod(axis=0)
+        factors = np.where((gamma > 0) & smallest, (effective / gamma / others) ** (1 / ties), factors)
+        missing = np.where(np.isinf(widths), 0.0, r / (widths * factors[1:]))
+        slope = np.where(r == 0, 1.0, 1 / (1 + missing.sum(axis=0)))
+        spread = r / n
+    neither = np.isinf(m)  # everything is learnt but the tail
+    x, y, slope = (np.where(neither, 1.0, value) for value in (factors[0], factors[1:].prod(axis=0), slope))
+    return _Point(gamma, one, two, x, y, slope, np.where(neither, 0.0, spread))
 
 
 def _chunks(spectrum: Spectrum, points: int) -> list[slice]:
@@ -167,7 +348,7 @@ def _chunks(spectrum: Spectrum, points: int) -> list[slice]:
 
 def _power(spectrum: Spectrum, gamma: Array) -> tuple[Array, Array]:
     """Sum v^2 s and sum v^2 s^2 with s = gamma/(lambda+gamma), the share not learnt; the tail has s = 1."""
-    once, twice = np.empty(len(gamma)), np.empty(len(gamma))
+    once, twice = np.empty_like(gamma), np.empty_like(gamma)
     for part in _chunks(spectrum, len(gamma)):
         share = gamma[part, None] / (spectrum.eigenvalues + gamma[part, None])
         once[part], twice[part] = share @ spectrum.power, share**2 @ spectrum.power
@@ -175,8 +356,8 @@ def _power(spectrum: Spectrum, gamma: Array) -> tuple[Array, Array]:
 
 
 def _sums(spectrum: Spectrum, gamma: Array) -> tuple[Array, Array]:
-    """df1 and df2."""
-    one, two = np.empty(len(gamma)), np.empty(len(gamma))
+    """df1 and df2, of real or complex gamma."""
+    one, two = np.empty_like(gamma), np.empty_like(gamma)
     for part in _chunks(spectrum, len(gamma)):
         learnt = spectrum.eigenvalues / (spectrum.eigenvalues + gamma[part, None])
         one[part], two[part] = learnt @ spectrum.multiplicity, learnt**2 @ spectrum.multiplicity
@@ -201,15 +382,19 @@ def _ridgeless(spectrum: Spectrum, m: Array) -> Array:
     return gamma
 
 
-def _with_ridge(spectrum: Spectrum, floor: Array, n: Array, k: Array, effective: Array, m: Array) -> Array:
-    """Gamma with gamma (1 - df1/n)(1 - df1/k) = ridge/n, above the ridgeless `floor`."""
+def _with_ridge(spectrum: Spectrum, floor: Array, every: Array, effective: Array, m: Array) -> Array:
+    """Gamma with gamma (1 - df1/n) prod (1 - df1/k_l) = ridge/n, above the ridgeless `floor`."""
 
-    def excess(one: Array, gamma: Array, n: Array, k: Array, effective: Array) -> Array:
-        return np.maximum(1 - one / n, 0) * np.maximum(1 - one / k, 0) - effective / gamma
+    def excess(one: Array, gamma: Array, effective: Array, *sizes: Array) -> Array:
+        product = np.ones_like(one)
+        for size in sizes:
+            product = product * np.maximum(1 - one / size, 0)
+        return product - effective / gamma
 
     low = np.maximum(floor, effective)
-    high = np.maximum(2 * spectrum.trace / m, 4 * effective)
-    return _root(spectrum, excess, low, high, n, k, effective)
+    # At gamma = 2 trace/m every factor is at least a half.
+    high = np.maximum(2 * spectrum.trace / m, 2.0 ** len(every) * effective)
+    return _root(spectrum, excess, low, high, effective, *every)
 
 
 def _root(spectrum: Spectrum, function: Any, low: Array, high: Array, *arguments: Array) -> Array:

@@ -20,7 +20,7 @@ from scipy.optimize import elementwise
 
 from regimes import _checks, factor
 from regimes.results import Estimate, log_slope
-from regimes.spectra import Spectrum
+from regimes.spectrum import Spectrum
 
 Array = np.ndarray
 

@@ -98,6 +98,21 @@ class Estimate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Caution:
+    """Where a prediction is known to be off: a value to carry along, not an exception."""
+
+    reason: str
+    """What fails, in words."""
+    factor: tuple[float, float] = (math.nan, math.nan)
+    """Range of (true loss)/(predicted loss) without noise where it is known, else NaN."""
+
+    def __str__(self) -> str:
+        low, high = self.factor
+        known = f" by a factor of {low:g} to {high:g}" if low < high else f" by a factor of {low:g}"
+        return self.reason + (known if math.isfinite(low) else "")
+
+
+@dataclasses.dataclass(frozen=True)
 class LearningCurve:
     """A loss along one axis, predicted or measured: the same type for both."""
 
@@ -115,6 +130,8 @@ class LearningCurve:
     """What was held: n or k (possibly infinite), ridge, noise."""
     source: str = ""
     """Where it came from, in words."""
+    caution: Caution | None = None
+    """Where the prediction is known to be off, and by what factor."""
 
     @classmethod
     def from_trials(
@@ -170,6 +187,7 @@ class LearningCurve:
             f"loss along {self.along} from {self.at[0]:g} to {self.at[-1]:g} ({len(self)} points"
             f"{', ' + held if held else ''}): {self.loss[0]:.4g} to {self.loss[-1]:.4g}"
             f"{' - ' + self.source if self.source else ''}"
+            f"{'; caution: ' + str(self.caution) if self.caution else ''}"
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from regimes import _checks, equivalents
 from regimes.results import Estimate, LearningCurve, Values, log_slope
-from regimes.spectra import Spectrum
+from regimes.spectrum import Spectrum
 
 
 class Split(NamedTuple):

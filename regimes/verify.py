@@ -28,7 +28,7 @@ from regimes import _checks, estimate, plots, ridge, tasks, theory
 from regimes.equivalents import loss, solve
 from regimes.kernels import Model
 from regimes.results import Check, Comparison, Estimate, LearningCurve, log_slope
-from regimes.spectra import Spectrum
+from regimes.spectrum import Spectrum
 from regimes.tasks import Task
 
 Array = np.ndarray

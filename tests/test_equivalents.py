@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regimes import equivalents, spectra
+from regimes.spectrum import Spectrum
 
 INF = math.inf
 
@@ -152,7 +153,7 @@ def test_infinite_ridge_predicts_zero():
 
 def test_white_spectrum_has_the_marchenko_pastur_losses():
     modes, noise = 300, 0.25
-    spectrum = spectra.Spectrum(np.ones(1), np.array([float(modes)]), np.array([float(modes)]))
+    spectrum = Spectrum(np.ones(1), np.array([float(modes)]), np.array([float(modes)]))
     n = 100.0
     expected = (1 - n / modes) * modes + noise * modes / (modes - n)
     assert equivalents.loss(spectrum, n, INF, 0, noise) == pytest.approx(expected, rel=1e-12)
@@ -192,8 +193,8 @@ def test_train_loss_vanishes_without_ridge_and_obeys_gcv_with_it(rng):
 
 
 def test_levels_with_multiplicity_equal_listed_modes():
-    levels = spectra.Spectrum(np.array([1.0, 0.1, 0.01]), np.array([1.0, 0.5, 0.2]), np.array([1.0, 7.0, 90.0]))
-    modes = spectra.Spectrum(
+    levels = Spectrum(np.array([1.0, 0.1, 0.01]), np.array([1.0, 0.5, 0.2]), np.array([1.0, 7.0, 90.0]))
+    modes = Spectrum(
         np.repeat(levels.eigenvalues, [1, 7, 90]),
         np.repeat(levels.power / levels.multiplicity, [1, 7, 90]),
         np.ones(98),
@@ -203,9 +204,9 @@ def test_levels_with_multiplicity_equal_listed_modes():
 
 
 def test_tail_stands_for_the_modes_it_sums():
-    full, short = law(0.5, modes=100_000), spectra.power_law(0.5, modes=10_000)
-    beyond = full.eigenvalues[10_000:].sum()
-    short = dataclasses.replace(short, tail=beyond, tail_power=beyond)
+    values = np.arange(1, 100_001.0) ** -1.5
+    full, beyond = spectra.listed(values), values[10_000:].sum()
+    short = dataclasses.replace(spectra.listed(values[:10_000]), tail=beyond, tail_power=beyond)
     n = np.array([10.0, 100.0, 1000.0])
     assert equivalents.loss(short, n) == pytest.approx(equivalents.loss(full, n), rel=2e-3)
     dropped = dataclasses.replace(short, tail=0.0, tail_power=0.0)

@@ -6,6 +6,7 @@ import pytest
 from scipy import integrate, special
 
 from regimes import equivalents, spectra, theory
+from regimes.spectrum import Spectrum
 
 
 @pytest.mark.parametrize("kernel", oracles.PROFILES)
@@ -115,11 +116,11 @@ def test_prior_power_is_the_spectrum_itself():
         (lambda: spectra.listed([]), "`eigenvalues` is empty"),
         (lambda: spectra.power_law(0.0), "`alpha` must be finite and more than 0"),
         (lambda: spectra.power_law(1.0, -1.0), "`beta` must be finite and more than 0"),
-        (lambda: spectra.power_law(1.0, modes=0), "`modes` must be at least 1, got 0"),
+        (lambda: spectra.power_law(1.0, modes=0), "`modes` must be finite and at least 1, got 0"),
         (lambda: spectra.sphere(np.cos, 0), "`dim` must be at least 1, got 0"),
-        (lambda: spectra.Spectrum(np.array([1.0, 2.0]), np.ones(2), np.ones(2)), "descending order"),
+        (lambda: Spectrum(np.array([1.0, 2.0]), np.ones(2), np.ones(2)), "descending order"),
         (lambda: spectra.listed([1.0, 2.0], [[1.0, 2.0]]), "`power` must have 1 axis, got shape"),
-        (lambda: spectra.Spectrum(np.ones(2), -np.ones(2), np.ones(2)), "must not be negative"),
+        (lambda: Spectrum(np.ones(2), -np.ones(2), np.ones(2)), "must not be negative"),
     ],
 )
 def test_bad_input_gets_a_sentence(call, message):
@@ -141,4 +142,4 @@ def test_a_sphere_with_fewer_degrees_agrees_up_to_where_it_is_resolved():
 
 def test_a_spectrum_with_nan_is_refused():
     with pytest.raises(ValueError, match="`power` holds 1 NaN"):
-        spectra.Spectrum(np.ones(1), np.array([np.nan]), np.ones(1))
+        Spectrum(np.ones(1), np.array([np.nan]), np.ones(1))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from regimes import equivalents, spectra, theory
 from regimes.results import log_slope
+from regimes.spectrum import Spectrum
 
 INF = math.inf
 
@@ -81,7 +82,7 @@ def test_exponents_see_beta_beyond_both_saturations():
 def test_replicates_become_intervals():
     halves = tuple(spectra.power_law(alpha, modes=1000) for alpha in (0.4, 0.6, 0.45, 0.55))
     whole = spectra.power_law(0.5, modes=1000)
-    spectrum = spectra.Spectrum(
+    spectrum = Spectrum(
         whole.eigenvalues,
         whole.power,
         whole.multiplicity,
