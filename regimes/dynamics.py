@@ -36,8 +36,10 @@ from regimes.spectrum import Spectrum
 Array = np.ndarray
 _TALBOT = 32
 """Nodes of the modified Talbot contour; twelve digits for the flow."""
+_MOST = 2000
+"""Most nodes of a contour for gradient descent: the tables of their pairs take a gigabyte."""
 _LATEST = 1e150
-"""Times beyond are as good as infinite; their squares stay finite."""
+"""Times beyond are as good as infinite, below its inverse as good as zero; the squares of those between are finite."""
 
 
 class _Nodes(NamedTuple):
@@ -92,7 +94,7 @@ def gradient_flow(
     flat, shape = _broadcast("time", time, n, k, ridge, noise, stack)
     time, (n, k, ridge, noise), stack = flat[0], flat[1:5], flat[5:]
     result = np.empty(len(time))
-    start, end = time == 0, time > _LATEST
+    start, end = time < 1 / _LATEST, time > _LATEST
     result[start] = spectrum.total_power + noise[start]
     result[end] = equivalents.loss(
         spectrum, n[end], k[end], ridge[end], noise[end], stack=[width[end] for width in stack], train=train
@@ -124,7 +126,8 @@ def gradient_descent(
     """Mean squared test error (label noise included) after full-batch gradient descent, at every point.
 
     theta <- theta - (rate/n) Phi^T (Phi theta - y): w(z) = (1 + rate z)^steps / z. It follows the flow at
-    time = rate x steps while rate x eigenvalue is small, and diverges for a rate above `stable_rate`.
+    time = rate x steps while rate x eigenvalue is small, and diverges for a rate above `stable_rate`: infinite where
+    the loss is beyond floating point.
 
     Args:
         spectrum: kernel and target.
@@ -137,7 +140,8 @@ def gradient_descent(
         train: return the error on the training set instead.
 
     Raises:
-        ValueError: n, k, a width or a rate not positive, steps that are negative or not whole, a negative noise, NaN.
+        ValueError: n, k, a width or a rate not positive, steps that are negative or not whole, a negative noise, NaN;
+            too many steps within a hair of the edge of stability.
     """
     flat, shape = _broadcast("steps", steps, n, k, rate, noise, stack)
     steps, n, k, rate, noise = flat[:5]
@@ -148,8 +152,10 @@ def gradient_descent(
     every = np.stack([n, k, *flat[5:]])
     edge, _ = _edge(spectrum, every)
     compressed = spectrum.compressed
-    result = np.where(steps == 0, spectrum.total_power + noise, 0.0)
-    for point in np.flatnonzero(steps > 0):
+    with np.errstate(divide="ignore"):
+        overflow = 2 * steps * np.log(np.abs(1 - rate * edge)) > 650
+    result = np.where(overflow, np.inf, spectrum.total_power + noise)
+    for point in np.flatnonzero((steps > 0) & ~overflow):
         nodes = _descent_nodes(steps[point], rate[point], edge[point])
         at = slice(point, point + 1)
         result[at] = _quadratic(compressed, every[:, at], nodes, noise[at], train)
@@ -216,6 +222,7 @@ def one_pass_sgd(
             result[step] = noise_floor + (power.sum() + kernel @ memory).real
             memory = decay * memory + result[step]
             power = decay * power
+    result[~np.isfinite(result)] = np.inf  # diverged beyond floating point
     return result[wanted.astype(np.int64)]
 
 
@@ -231,6 +238,9 @@ def largest_eigenvalue(spectrum: Spectrum, n: Any = np.inf, k: Any = np.inf) -> 
 
     Raises:
         ValueError: n or k not positive, NaN.
+
+    Valid when: as for the module. It is the edge of the deterministic spectrum, in which a single mode on top is a
+    narrow band: the largest eigenvalue of a sample then lies below by a share of about 2/sqrt(min(n, k)).
 
     Source: Silverstein and Choi 1995, applied to both factors.
     """
@@ -263,12 +273,14 @@ def stable_rate(spectrum: Spectrum, n: Any = np.inf, k: Any = np.inf, *, batch: 
         raise ValueError("a finite `batch` means one-pass SGD, for which `n` is infinite.")
     # At z = -s outside the spectrum of M, gamma = -g and tr M/(s - M) = sum lambda/(g - lambda): the Volterra kernel
     # sums to one where that is batch + 1.
-    low = spectrum.eigenvalues[0] * (1 + 1 / (batch + 1) / 2)
+    top = spectrum.eigenvalues[0]
     found = elementwise.find_root(
-        lambda g: _beyond(spectrum, g) / (batch + 1) - 1, (low, spectrum.eigenvalues[0] + spectrum.trace / (batch + 1))
+        lambda over: _beyond(spectrum, over) / (batch + 1) - 1,
+        (spectrum.multiplicity[0] * top / (batch + 1) / 2, spectrum.trace / (batch + 1)),
     )
-    g = np.maximum(place, found.x)
-    s = g * (1 + _beyond(spectrum, g) / k)
+    over = np.maximum(place - top, found.x)
+    g = top + over
+    s = g * (1 + _beyond(spectrum, over) / k)
     return (2 / (s * (1 + 1 / batch))).reshape(shape)[()]
 
 
@@ -307,6 +319,11 @@ def _descent_nodes(steps: float, rate: float, edge: float) -> _Nodes:
         growth = np.exp(steps * np.log1p(_TALBOT * place / steps))
         return _Nodes((_TALBOT / (rate * steps) * place)[None], (growth / place * turn)[None])
     nodes = _ellipse(edge, 4 / (rate * steps))
+    if nodes.z.size > _MOST:
+        raise ValueError(
+            f"`steps` = {steps:g} at `rate` = {rate:g} is too close to the edge of stability {2 / edge:g} for so many "
+            "steps; lower the rate."
+        )
     return nodes._replace(weights=nodes.weights * (1 + rate * nodes.z) ** steps / nodes.z)
 
 
@@ -394,7 +411,7 @@ def _track(spectrum: Spectrum, every: Array, z: Array) -> _Tracked:
     floor = equivalents._ridgeless(spectrum, every.min(axis=0))
     place = np.log(np.abs(z[:, 0])).astype(complex)
     learnt = _learnt(spectrum, floor)
-    u, slope = _newton(spectrum, every, floor, learnt, place, place, 100)
+    u, slope = _newton(spectrum, every, floor, learnt, place, place, 500)  # steps of at most one, from log z to log z/2
     found = np.empty(z.shape, dtype=complex)
     for node, target in enumerate(np.log(z).T):
         u, slope = _newton(spectrum, every, floor, learnt, u + (target - place) / slope, target, 12)
@@ -427,10 +444,11 @@ def _newton(
     return u, slope
 
 
-def _beyond(spectrum: Spectrum, g: Array) -> Array:
-    """The sum of lambda/(g - lambda) for g above all eigenvalues: minus df1 at gamma = -g."""
-    gap = np.asarray(g)[..., None] - spectrum.eigenvalues
-    return (spectrum.multiplicity * spectrum.eigenvalues / gap).sum(axis=-1) + spectrum.tail / g
+def _beyond(spectrum: Spectrum, over: Any) -> Array:
+    """The sum of lambda/(g - lambda) for g = lambda_1 + over: minus df1 at gamma = -g."""
+    top = spectrum.eigenvalues[0]
+    gap = np.asarray(over)[..., None] + (top - spectrum.eigenvalues)
+    return np.asarray((spectrum.multiplicity * spectrum.eigenvalues / gap).sum(axis=-1) + spectrum.tail / (top + over))
 
 
 def _edge(spectrum: Spectrum, every: Array) -> tuple[Array, Array]:
@@ -439,8 +457,8 @@ def _edge(spectrum: Spectrum, every: Array) -> tuple[Array, Array]:
     edge, place = np.full(every.shape[1], top), np.full(every.shape[1], top)
 
     def height(log_gap: Array, *sizes: Array) -> Array:
-        g = top * (1 + np.exp(log_gap))
-        z = _beyond(spectrum, g)
+        over = top * np.exp(log_gap)
+        g, z = top + over, _beyond(spectrum, over)
         for size in sizes:
             g = g * (1 + z / size)
         return g

@@ -5,10 +5,30 @@ from typing import Any
 
 import numpy as np
 
-from regimes.results import Comparison, Estimate
+from regimes.phases import PHASES, PhaseMap
+from regimes.results import Comparison, Estimate, LearningCurve
 
 # Okabe and Ito's colours, distinguishable with any colour vision, each with a marker of its own for print in grey.
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"))
+
+_PHASE_LOOK = {  # colour, hatch: told apart in grey too
+    "data": ("#56B4E9", ""),
+    "width": ("#F0E442", ""),
+    "interpolation": ("#D55E00", "xxx"),
+    "noise": ("#CC79A7", "..."),
+    "ridge": ("#009E73", "///"),
+    "time": ("#999999", "\\\\\\\\\\\\"),
+    "small": ("#FFFFFF", ""),
+}
+_PHASE_NAME = {
+    "data": "data-limited:\nresolution in n,\nvariance in k",
+    "width": "width-limited:\nresolution in k,\nvariance in n",
+    "interpolation": "interpolation",
+    "noise": "noise fitted",
+    "ridge": "ridge-limited",
+    "time": "time-limited",
+    "small": "nothing\nlearnt",
+}
 
 _TITLES = {
     "resolution_n": ("Resolution-limited in n", "training samples n", "test loss"),
@@ -88,6 +108,96 @@ def comparison(one: Comparison, ax: Any = None, style: tuple[str, str] = STYLES[
     ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel, ylabel=ylabel)
     if alone:
         _finish(ax, rows=2)
+    return ax
+
+
+def learning_curves(curves: Sequence[LearningCurve], labels: Sequence[str], ax: Any = None) -> Any:
+    """Predicted or measured losses along the same axis, log-log: lines for predictions, points for measurements.
+
+    Args:
+        curves: what to draw, all along the same of n, k, ridge and time.
+        labels: one per curve, for the legend.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: curves along different axes, or not one label per curve.
+    """
+    if len({curve.along for curve in curves}) != 1:
+        raise ValueError("`curves` must run along one and the same axis.")
+    if len(labels) != len(curves):
+        raise ValueError(f"`labels` must be one per curve: expected {len(curves)}, got {len(labels)}.")
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(4.2, 3.2), layout="constrained").subplots()
+    dashes = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+    for index, (curve, label) in enumerate(zip(curves, labels, strict=True)):
+        colour, marker = STYLES[index % len(STYLES)]
+        shown = np.where(np.isfinite(curve.loss), curve.loss, np.nan)
+        if curve.stderr is None:
+            ax.plot(curve.at, shown, ls=dashes[index % len(dashes)], color=colour, lw=1.4, label=label)
+        else:
+            error = np.minimum(1.96 * curve.stderr, 0.95 * curve.loss)
+            ax.errorbar(curve.at, shown, yerr=error, fmt=marker, color=colour, ms=4, mfc="white", lw=1, label=label)
+    axis = {"n": "training samples n", "k": "random features k", "ridge": "ridge δ", "time": "training time t"}
+    ax.set(xscale="log", yscale="log", xlabel=axis[curves[0].along], ylabel="test loss")
+    _finish(ax, rows=len(curves))
+    return ax
+
+
+def phase_map(found: PhaseMap, ax: Any = None) -> Any:
+    """Phases over (n, k) as coloured and hatched areas, contours of the loss, and the interpolation peak.
+
+    Args:
+        found: what to draw.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes.
+    """
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(6.2, 4.4), layout="constrained").subplots()
+    n, k = found.surface.n, found.surface.k
+    number = np.array([PHASES.index(name) for name in found.phase.ravel()]).reshape(found.phase.shape)
+    colours = ListedColormap([_PHASE_LOOK[name][0] for name in PHASES])
+    ax.pcolormesh(n, k, number.T, cmap=colours, vmin=-0.5, vmax=len(PHASES) - 0.5, alpha=0.35, shading="nearest", lw=0)
+    present = [name for name in PHASES if np.any(found.phase == name)]
+    for name in present:
+        if _PHASE_LOOK[name][1] and min(number.shape) > 1:
+            inside = (number == PHASES.index(name)).astype(float).T
+            layer = ax.contourf(n, k, inside, levels=[0.5, 1.5], colors="none", hatches=[_PHASE_LOOK[name][1]])
+            layer.set(edgecolor="0.55", linewidth=0)
+    loss = found.surface.loss - found.surface.fixed.get("noise", 0.0)
+    finite = np.isfinite(loss) & (loss > 0)
+    shown = np.log10(np.where(finite, loss, loss[finite].max()))
+    if min(shown.shape) > 1:
+        top = np.log10(min(loss[finite].max(), loss[0, 0]))  # the flank of the peak is steep: no lines above the corner
+        levels = np.linspace(shown.min(), top, 12)[1:-1]
+        lines = ax.contour(n, k, shown.T, levels=levels, colors="0.25", linewidths=0.6, linestyles="-")
+        ax.clabel(lines, fmt=lambda level: f"{10**level:.2g}", fontsize=6.5)
+    ax.plot(found.peak, k, color="black", lw=1.3, ls="--")
+    ax.set(
+        xscale="log", yscale="log", xlim=(n[0], n[-1]), ylim=(k[0], k[-1]),
+        xlabel="training samples n", ylabel="random features k",
+    )  # fmt: skip
+    handles: list[Any] = [
+        Patch(facecolor=_PHASE_LOOK[name][0], alpha=0.5, hatch=_PHASE_LOOK[name][1], label=_PHASE_NAME[name])
+        for name in present
+    ]
+    if np.isfinite(found.peak).any():
+        from matplotlib.lines import Line2D
+
+        handles.append(Line2D([], [], color="black", ls="--", lw=1.3, label="peak in n"))
+    handles.append(Patch(facecolor="none", edgecolor="0.25", label="contours:\nreducible loss"))
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=7.5)
     return ax
 
 

@@ -117,7 +117,7 @@ class LearningCurve:
     """A loss along one axis, predicted or measured: the same type for both."""
 
     along: str
-    """The axis: "n" (samples) or "k" (features)."""
+    """The axis: "n" (samples), "k" (features), "ridge" or "time"."""
     at: Float64[Array, " points"]
     """Where on that axis."""
     loss: Float64[Array, " points"]
@@ -127,7 +127,7 @@ class LearningCurve:
     trials: Float64[Array, "trials points"] | None = None
     """One row per repetition; `loss` is their mean. None for a prediction."""
     fixed: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """What was held: n or k (possibly infinite), ridge, noise."""
+    """What was held: those of n and k (possibly infinite), ridge, noise and time that are not the axis."""
     source: str = ""
     """Where it came from, in words."""
     caution: Caution | None = None
@@ -187,6 +187,47 @@ class LearningCurve:
             f"loss along {self.along} from {self.at[0]:g} to {self.at[-1]:g} ({len(self)} points"
             f"{', ' + held if held else ''}): {self.loss[0]:.4g} to {self.loss[-1]:.4g}"
             f"{' - ' + self.source if self.source else ''}"
+            f"{'; caution: ' + str(self.caution) if self.caution else ''}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class LossSurface:
+    """A loss over a grid of (n, k), predicted or measured."""
+
+    n: Float64[Array, " rows"]
+    """Numbers of samples, one per row."""
+    k: Float64[Array, " columns"]
+    """Numbers of features, one per column."""
+    loss: Float64[Array, "rows columns"]
+    """Mean squared test error, label noise included, summed over outputs."""
+    stderr: Float64[Array, "rows columns"] | None = None
+    """Standard error of `loss`; None for a prediction."""
+    fixed: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """What was held: ridge, noise, and time (infinite when trained to the end)."""
+    source: str = ""
+    """Where it came from, in words."""
+    caution: Caution | None = None
+    """Where the prediction is known to be off, and by what factor."""
+
+    def along_n(self, column: int) -> LearningCurve:
+        """The learning curve at one k: a column of the surface."""
+        return self._curve("n", self.n, self.loss[:, column], (slice(None), column), "k", self.k[column])
+
+    def along_k(self, row: int) -> LearningCurve:
+        """The learning curve at one n: a row of the surface."""
+        return self._curve("k", self.k, self.loss[row], (row, slice(None)), "n", self.n[row])
+
+    def _curve(self, along: str, at: Array, loss: Array, cut: Any, held: str, value: float) -> LearningCurve:
+        stderr = None if self.stderr is None else self.stderr[cut]
+        fixed = {held: float(value), **self.fixed}
+        return LearningCurve(along, at, loss, stderr, None, fixed, self.source, self.caution)
+
+    def __str__(self) -> str:
+        held = ", ".join(f"{name} = {value:g}" for name, value in self.fixed.items())
+        return (
+            f"loss surface, {len(self.n)} n from {self.n[0]:g} to {self.n[-1]:g} by {len(self.k)} k from {self.k[0]:g} "
+            f"to {self.k[-1]:g}{' (' + held + ')' if held else ''}: {self.loss.min():.4g} to {self.loss.max():.4g}"
             f"{'; caution: ' + str(self.caution) if self.caution else ''}"
         )
 

@@ -1,4 +1,4 @@
-"""Predictions: learning curves, the ridgeless split, the four exponents."""
+"""Predictions: curves and surfaces, the ridgeless split, exponents global and local, and duality."""
 
 import dataclasses
 import math
@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regimes import _checks, equivalents
-from regimes.results import Estimate, LearningCurve, Values, log_slope
+from regimes import _checks, differentiable, dynamics, equivalents
+from regimes._precision import float64
+from regimes.results import Check, Estimate, LearningCurve, LossSurface, Values, log_slope
 from regimes.spectrum import Spectrum
 
 
@@ -53,9 +54,15 @@ class Exponents:
 
 
 def predict_curve(
-    spectrum: Spectrum, *, n: Any = math.inf, k: Any = math.inf, ridge: float = 0.0, noise: float = 0.0
+    spectrum: Spectrum,
+    *,
+    n: Any = math.inf,
+    k: Any = math.inf,
+    ridge: Any = 0.0,
+    noise: float = 0.0,
+    time: Any = math.inf,
 ) -> LearningCurve:
-    """The predicted test loss along n or along k, whichever is given as a sequence.
+    """The predicted test loss along n, k, ridge or time, whichever is given as a sequence.
 
     Args:
         spectrum: kernel and target.
@@ -63,24 +70,49 @@ def predict_curve(
         k: numbers of features, or one number to hold (default: infinite).
         ridge: added to the diagonal of the Gram matrix, in the units of the kernel.
         noise: variance of the label noise, included in the loss.
+        time: gradient-flow times in units of 1/eigenvalue (default: trained to the end).
 
     Raises:
-        ValueError: both or neither of n and k are sequences; values that are not positive.
+        ValueError: none or more than one of n, k, ridge and time is a sequence; values that are not positive.
 
-    Formula and range of validity: [equivalents.loss][regimes.equivalents.loss].
+    Formula and range of validity: [equivalents.loss][regimes.equivalents.loss] and
+    [dynamics.gradient_flow][regimes.dynamics.gradient_flow].
     """
-    along_n, along_k = np.ndim(n) == 1, np.ndim(k) == 1
-    if along_n == along_k:
-        raise ValueError("exactly one of `n` and `k` must be a sequence: the axis of the curve.")
-    at = np.asarray(n if along_n else k, dtype=np.float64)
-    fixed = {"k": float(k)} if along_n else {"n": float(n)}
+    axes = {"n": n, "k": k, "ridge": ridge, "time": time}
+    along = [name for name, value in axes.items() if np.ndim(value) == 1]
+    if len(along) != 1 or any(np.ndim(value) > 1 for value in axes.values()):
+        raise ValueError("exactly one of `n`, `k`, `ridge` and `time` must be a sequence: the axis of the curve.")
+    fixed = {name: float(value) for name, value in axes.items() if name != along[0]} | {"noise": float(noise)}
+    if fixed.get("time") == math.inf:
+        del fixed["time"]
     return LearningCurve(
-        "n" if along_n else "k",
-        at,
-        np.asarray(equivalents.loss(spectrum, n, k, ridge, noise)),
-        fixed=fixed | {"ridge": ridge, "noise": noise},
+        along[0],
+        np.asarray(axes[along[0]], dtype=np.float64),
+        np.asarray(_loss(spectrum, n, k, ridge, noise, time)),
+        fixed=fixed,
         source="deterministic equivalent",
+        caution=spectrum.caution,
     )
+
+
+def predict_surface(
+    spectrum: Spectrum, *, n: Any, k: Any, ridge: float = 0.0, noise: float = 0.0, time: float = math.inf
+) -> LossSurface:
+    """The predicted test loss over the grid of all pairs (n, k); arguments as for `predict_curve`.
+
+    Raises:
+        ValueError: n or k is not a sequence; values that are not positive.
+    """
+    n, k = (_checks.finite_array(name, value, ndim=1) for name, value in (("n", n), ("k", k)))
+    loss = np.asarray(_loss(spectrum, n[:, None], k, ridge, noise, time))
+    fixed = {"ridge": float(ridge), "noise": float(noise), "time": float(time)}
+    return LossSurface(n, k, loss, fixed=fixed, source="deterministic equivalent", caution=spectrum.caution)
+
+
+def _loss(spectrum: Spectrum, n: Any, k: Any, ridge: Any, noise: Any, time: Any) -> Values:
+    if np.all(np.isinf(np.asarray(time, dtype=np.float64))):
+        return equivalents.loss(spectrum, n, k, ridge, noise)
+    return dynamics.gradient_flow(spectrum, time, n, k, ridge, noise)
 
 
 def ridgeless_split(spectrum: Spectrum, n: Any, k: Any, noise: float = 0.0) -> Split:
@@ -201,4 +233,271 @@ def window_exponent(spectrum: Spectrum, along: str, at: Any, noise: float = 0.0,
         level=level,
         window=(float(at[0]), float(at[-1])),
         method="log-slope of the predicted curve",
+    )
+
+
+class LocalExponents(NamedTuple):
+    """Minus the log-derivatives of the reducible loss, L - noise: positive where more of it helps."""
+
+    n: Values
+    """-d ln(L - noise)/d ln n; 0 at infinite n."""
+    k: Values
+    """-d ln(L - noise)/d ln k; 0 at infinite k."""
+    ridge: Values
+    """-d ln(L - noise)/d ln ridge; 0 at zero ridge."""
+    time: Values
+    """-d ln(L - noise)/d ln t; 0 at infinite time."""
+
+
+def local_exponents(
+    spectrum: Spectrum, n: Any, k: Any = math.inf, ridge: Any = 0.0, noise: Any = 0.0, time: Any = math.inf
+) -> LocalExponents:
+    """The exponents at a point, exactly: derivatives of the loss by the implicit function theorem.
+
+    What a log-log slope between two nearby sizes tends to. Negative where more data, features, ridge or time raise
+    the loss (double descent). On a power law, deep in a regime, they are the exponents of
+    [exponents][regimes.theory.exponents].
+
+    Args:
+        spectrum: kernel and target.
+        n: numbers of samples, positive, possibly infinite.
+        k: numbers of features, positive, possibly infinite.
+        ridge: added to the diagonal of the Gram matrix, not negative.
+        noise: variance of the label noise, not negative.
+        time: gradient-flow time, positive; infinite (the default) is trained to the end. Finite at all points or none.
+
+    Raises:
+        ValueError: n, k or time not positive, a negative ridge or noise, NaN; finite and infinite times mixed.
+
+    Valid when: as for the loss. At n = k without ridge the loss is infinite and its exponents are NaN.
+    """
+    times = np.asarray(time, dtype=np.float64)
+    if np.isnan(times).any() or (times <= 0).any() or (np.isinf(times).any() and not np.isinf(times).all()):
+        raise ValueError("`time` must be positive, and finite at all points or infinite at all.")
+    n, k, ridge, noise = (np.asarray(value, dtype=np.float64) for value in (n, k, ridge, noise))
+    points = tuple(np.array(array) for array in np.broadcast_arrays(n, k, ridge, times))
+    of = differentiable.arguments(spectrum.compressed)
+    with float64():
+        import jax
+
+        def total(n: Any, k: Any, ridge: Any, time: Any) -> Any:
+            return differentiable.loss(**of, n=n, k=k, ridge=ridge, noise=noise, time=time).sum()
+
+        finite = tuple(range(4 if np.isfinite(times).all() else 3))
+        slopes = [np.asarray(slope) for slope in jax.grad(total, argnums=finite)(*points)]
+        reducible = np.asarray(differentiable.loss(**of, n=n, k=k, ridge=ridge, noise=noise, time=times)) - noise
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = [
+            np.where((slope == 0) | np.isinf(at), 0.0, -slope * at / reducible)
+            for slope, at in zip(slopes, points, strict=False)
+        ]
+    return LocalExponents(*(value[()] for value in [*found, np.zeros(points[0].shape)][:4]))
+
+
+class Point(NamedTuple):
+    """A place on the loss surface."""
+
+    n: float
+    """Number of samples."""
+    k: float
+    """Number of features."""
+    ridge: float
+    """Added to the diagonal of the Gram matrix."""
+    time: float
+    """Gradient-flow time."""
+
+
+def dual(n: float, k: float, ridge: float = 0.0, time: float = math.inf) -> Point:
+    """The point that is dual to (n, k, ridge, time): data and features exchanged.
+
+    A target drawn from the kernel as a prior, without noise, has the same loss at both, also for a single draw of
+    data and projection when these are exchanged (averaged over targets only). What stays the same is the ridge of
+    unnormalised features, ridge x k, hence (k, n, ridge k/n, time).
+
+    Args:
+        n: number of samples, positive, possibly infinite.
+        k: number of features, positive, possibly infinite.
+        ridge: added to the diagonal of the Gram matrix, not negative.
+        time: gradient-flow time, with Phi^T Phi/n and features that carry 1/sqrt(k): it stays.
+
+    Raises:
+        ValueError: n or k not positive, a negative ridge or time; a ridge with infinite n or k, whose dual is no
+            finite ridge.
+
+    Source: Maloney, Roberts and Sully 2022 (arXiv:2210.16859) without ridge; Zhang 2024 (arXiv:2405.19398) with;
+    for single draws derived in docs/theory.md.
+    """
+    equivalents._flat(n=n, k=k, ridge=ridge)
+    if not time >= 0:
+        raise ValueError(f"`time` must not be negative, got {time}.")
+    if ridge > 0 and (math.isinf(n) or math.isinf(k)):
+        raise ValueError("`ridge` has no dual at infinite `n` or `k`: only ridge/n stays the same, use a large size.")
+    return Point(k, n, ridge * k / n if ridge else 0.0, time)
+
+
+def pathwise_loss(eigenvalues: Any, samples: Any, projection: Any, ridge: float = 0.0, time: float = math.inf) -> float:
+    """The loss of one data set and one projection, averaged over targets from the prior: no approximation.
+
+    With Z (n x modes) the whitened samples, A (k x modes) the projection and f the filter of ridge or of gradient
+    flow, loss = | L - (A L)^T f(X) (Z L) |_F^2, L = Lambda^(1/2), X = Z Lambda A^T. Exchanging Z and A transposes the
+    matrix inside, so the loss at (Z, A, ridge) equals that at (A, Z, ridge k/n), whatever the distributions.
+
+    Args:
+        eigenvalues: (modes,) lambda_i.
+        samples: (n, modes) coefficients of the samples in the orthonormal eigenbasis.
+        projection: (k, modes) the rows of A; features are A Lambda^(1/2) e(x)/sqrt(k).
+        ridge: added to the diagonal of the Gram matrix, not negative.
+        time: gradient-flow time; infinite is trained to the end.
+
+    Raises:
+        ValueError: shapes that do not fit, negative eigenvalues, ridge or time, NaN.
+    """
+    eigenvalues = _checks.finite_array("eigenvalues", eigenvalues, ndim=1)
+    samples = _checks.finite_array("samples", samples, ndim=2)
+    projection = _checks.finite_array("projection", projection, ndim=2)
+    for name, array in (("samples", samples), ("projection", projection)):
+        if array.shape[1] != len(eigenvalues):
+            raise ValueError(
+                f"`{name}` must have {len(eigenvalues)} columns, one per eigenvalue, got {array.shape[1]}."
+            )
+    if eigenvalues.min() < 0:
+        raise ValueError(f"`eigenvalues` must not be negative, got {eigenvalues.min():.3g}.")
+    ridge = _checks.number("ridge", ridge, low=0)
+    if not time >= 0:
+        raise ValueError(f"`time` must not be negative, got {time}.")
+    n, k = len(samples), len(projection)
+    root = np.sqrt(eigenvalues)
+    left, singular, right = np.linalg.svd(samples * eigenvalues @ projection.T / math.sqrt(k), full_matrices=False)
+    kept = singular > singular[0] * max(n, k) * np.finfo(np.float64).eps
+    left, singular, right = left[:, kept], singular[kept], right[kept]
+    rate = (singular**2 + ridge) / n
+    learnt = singular / (singular**2 + ridge) * (-np.expm1(-rate * time))
+    fitted = (projection * root).T / math.sqrt(k) @ (right.T * learnt) @ (left.T @ (samples * root))
+    return float(np.sum((np.diag(root) - fitted) ** 2))
+
+
+def duality_report(
+    spectrum: Spectrum, n: int, k: int, ridge: float = 0.0, noise: float = 0.0, *, modes: int = 400, seed: int = 0
+) -> tuple[Check, ...]:
+    """What of the duality between data and width holds at (n, k), what only for exponents, and what breaks it.
+
+    Level 0: one draw, data and projection exchanged: an identity. Level 1: the mean loss of a target from the prior.
+    Level 2: equal exponents while beta <= 1+alpha. Level 3: unequal exponents beyond, where width saturates at
+    1+alpha and data at 2(1+alpha). Level 4: label noise, which only data feel. Level 5: geometry, which features.
+
+    Args:
+        spectrum: kernel and target.
+        n: number of samples.
+        k: number of features.
+        ridge: added to the diagonal of the Gram matrix, not negative.
+        noise: variance of the label noise, not negative.
+        modes: how many of the leading modes the draws of levels 0 and 5 have.
+        seed: of those draws.
+
+    Raises:
+        ValueError: n or k not a positive whole number, a negative ridge or noise.
+    """
+    n, k = _checks.count("n", n), _checks.count("k", k)
+    swapped = dual(n, k, ridge)
+    checks = [_pathwise_check(spectrum, n, k, swapped, modes, seed)]
+    prior = spectrum.with_prior()
+    here = equivalents.loss(prior, n, k, ridge), equivalents.loss(prior, *swapped[:3])
+    same = bool(here[0] == here[1] or abs(here[0] / here[1] - 1) < 1e-9)
+    found = f"{here[0]:.8g} and {here[1]:.8g}"
+    checks.append(Check("prior target", 1, f"L({n}, {k}) and L({k}, {n}), no noise", "equal", found, same))
+    if not spectrum.is_prior:
+        own = equivalents.loss(spectrum, n, k, ridge), equivalents.loss(spectrum, *swapped[:3])
+        checks.append(
+            Check(
+                "this target",
+                1,
+                f"L({n}, {k}) and L({k}, {n}), no noise",
+                "unequal: power is not the prior's",
+                f"{own[0]:.4g} and {own[1]:.4g}",
+                bool(abs(own[0] / own[1] - 1) > 1e-9),
+            )
+        )
+    checks.append(_exponent_check(spectrum, n, k))
+    if noise > 0:
+        parts = [equivalents.decompose(spectrum, *sizes, 0.0, noise) for sizes in ((n, math.inf), (math.inf, n))]
+        variance = [float(part.noise_data + part.noise_features) for part in parts]
+        checks.append(
+            Check(
+                "this target",
+                4,
+                f"noise variance at (n, k) = ({n}, inf) and (inf, {n}), no ridge",
+                "data fit the noise, features with infinite data do not",
+                f"{variance[0]:.4g} and {variance[1]:.4g}",
+                variance[0] > 0 == variance[1],
+            )
+        )
+    checks.append(_geometry_check(spectrum, min(n, k), max(n, k), modes, seed))
+    return tuple(checks)
+
+
+def _draw(spectrum: Spectrum, n: int, k: int, modes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The leading eigenvalues one by one, whitened samples and a projection."""
+    total = int(min(modes, math.ceil(spectrum.multiplicity.sum())))
+    level = np.searchsorted(np.cumsum(spectrum.multiplicity), np.arange(total) + 0.5)
+    eigenvalues = spectrum.eigenvalues[np.minimum(level, len(spectrum.eigenvalues) - 1)]
+    random = np.random.default_rng(seed)
+    return eigenvalues, random.standard_normal((n, total)), random.standard_normal((k, total))
+
+
+def _pathwise_check(spectrum: Spectrum, n: int, k: int, swapped: Point, modes: int, seed: int) -> Check:
+    values, samples, projection = _draw(spectrum, n, k, modes, seed)
+    ridge = swapped.ridge * n / k
+    pairs = [
+        (
+            pathwise_loss(values, samples, projection, ridge, time),
+            pathwise_loss(values, projection, samples, swapped.ridge, time),
+        )
+        for time in (10 / values[0], math.inf)
+    ]
+    worst = max(abs(one / other - 1) for one, other in pairs)
+    return Check(
+        "prior target",
+        0,
+        f"one draw of data and projection on {len(values)} modes, exchanged; early and late",
+        "equal to rounding",
+        f"relative difference {worst:.1e}",
+        worst < 1e-9,
+    )
+
+
+def _exponent_check(spectrum: Spectrum, n: int, k: int) -> Check:
+    low, high = min(n, k), max(n, k)
+    window = (low / 2, high * 2) if high < 4 * low else (low, high)
+    what = f"exponents in n and in k between {window[0]:g} and {window[1]:g}"
+    if window[1] >= spectrum.modes:
+        return Check("this target", 2, what, "read below the number of modes", f"only {spectrum.modes:g} modes", None)
+    read = exponents(spectrum, window)
+    at = np.geomspace(*window, 24)
+    slopes = [window_exponent(spectrum, along, at).value for along in ("n", "k")]
+    found = f"{slopes[0]:.3f} and {slopes[1]:.3f}"
+    alpha, beta = read.alpha.value, read.beta.value
+    if beta <= 1 + alpha:
+        expected = f"equal: beta = {beta:.2f} <= 1+alpha = {1 + alpha:.2f}"
+        return Check("this target", 2, what, expected, found, abs(slopes[0] - slopes[1]) < 0.1 * slopes[0])
+    expected = (
+        f"unequal: beta = {beta:.2f}, width saturates at 1+alpha = {1 + alpha:.2f}, data at {2 * (1 + alpha):.2f}"
+    )
+    return Check("this target", 3, what, expected, found, slopes[0] > slopes[1])
+
+
+def _geometry_check(spectrum: Spectrum, n: int, k: int, modes: int, seed: int) -> Check:
+    """Orthonormal rows against Gaussian rows with the same span."""
+    values, samples, projection = _draw(spectrum, n, k, modes, seed)
+    k = min(k, len(values))
+    rows = np.linalg.qr(projection[:k].T)[0].T * math.sqrt(len(values))
+    everything = np.eye(len(values)) * math.sqrt(len(values))
+    infinite = [pathwise_loss(values, everything, a) for a in (projection[:k], rows)]
+    finite = [pathwise_loss(values, samples[:n], a) for a in (projection[:k], rows)]
+    return Check(
+        "prior target",
+        5,
+        f"Gaussian and orthonormal projections with the same span, n = inf and n = {n}, k = {k}",
+        "equal at n = inf, unequal at n < k",
+        f"relative difference {abs(infinite[0] / infinite[1] - 1):.1e} and {abs(finite[0] / finite[1] - 1):.1e}",
+        bool(abs(infinite[0] / infinite[1] - 1) < 1e-9 < abs(finite[0] / finite[1] - 1)),
     )

@@ -1,0 +1,176 @@
+"""The phase map: over a grid of (n, k), which regime rules, where the crossovers run and where the peak is."""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+
+from regimes import _checks, dynamics, equivalents, theory
+from regimes.results import LossSurface
+from regimes.spectrum import Spectrum
+
+Array = np.ndarray
+
+PHASES = ("data", "width", "interpolation", "noise", "ridge", "time", "small")
+"""Names of the phases, in the order of the map's legend."""
+
+MEANING = {
+    "data": "limited by data: resolution-limited in n, variance-limited in k",
+    "width": "limited by width: resolution-limited in k, variance-limited in n",
+    "interpolation": "near n = k: most of the reducible loss is variance that |n - k| governs",
+    "noise": "fitted label noise is most of the reducible loss",
+    "ridge": "the explicit ridge at least doubles gamma: it, not n or k, sets what is learnt",
+    "time": "stopped early: at least half of the reducible loss would go with more time",
+    "small": "nothing learnt yet: at least 90 % of the target's power is left",
+}
+"""What each phase means, in words."""
+
+
+class Shares(NamedTuple):
+    """The loss at each point of the grid as a sum: limit + excess + time + irreducible = loss."""
+
+    limit: Array
+    """Reducible loss if the larger of n and k were infinite, trained to the end, at this ridge."""
+    excess: Array
+    """What the larger of n and k, being finite, adds: the variance-limited part."""
+    time: Array
+    """What stopping at a finite time adds; negative where early stopping helps."""
+    irreducible: Array
+    """The label noise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseMap:
+    """Which regime rules at each point of a grid."""
+
+    surface: LossSurface
+    """The loss on the grid; its `caution` says where the prediction is known to be off."""
+    phase: Array
+    """(rows, columns) names out of `PHASES`."""
+    shares: Shares
+    """The parts of the loss on the grid."""
+    peak: Float64[Array, " columns"]
+    """For each k the n at which the loss has its interpolation peak; NaN where it has none."""
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Share of the grid that each phase takes."""
+        return {name: float(np.mean(self.phase == name)) for name in PHASES if np.any(self.phase == name)}
+
+    def along_n(self) -> Array:
+        """The regime met when n is varied: resolution_n, variance_n, or the phase's own name."""
+        return self._regimes({"data": "resolution_n", "width": "variance_n"})
+
+    def along_k(self) -> Array:
+        """The regime met when k is varied: resolution_k, variance_k, or the phase's own name."""
+        return self._regimes({"data": "variance_k", "width": "resolution_k"})
+
+    def _regimes(self, names: dict[str, str]) -> Array:
+        return np.array([[names.get(name, name) for name in row] for row in self.phase.tolist()])
+
+    @property
+    def crossovers(self) -> dict[tuple[str, str], Array]:
+        """Where one phase meets another: (points, 2) of (n, k), half-way between neighbours on the grid."""
+        n, k = (np.broadcast_to(axis, self.phase.shape) for axis in (self.surface.n[:, None], self.surface.k))
+        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for first, second in ((np.s_[:-1, :], np.s_[1:, :]), (np.s_[:, :-1], np.s_[:, 1:])):
+            here, there = self.phase[first], self.phase[second]
+            middle = np.sqrt(n[first] * n[second]), np.sqrt(k[first] * k[second])
+            for where in zip(*np.nonzero(here != there), strict=True):
+                pair = sorted((str(here[where]), str(there[where])), key=PHASES.index)
+                found.setdefault((pair[0], pair[1]), []).append((middle[0][where], middle[1][where]))
+        return {pair: np.array(points) for pair, points in found.items()}
+
+    def __str__(self) -> str:
+        lines = [f"{share:6.1%}  {name}: {MEANING[name]}" for name, share in self.fractions.items()]
+        peaks = int(np.isfinite(self.peak).sum())
+        lines.append(f"interpolation peak at {peaks} of {len(self.peak)} values of k")
+        return "\n".join([str(self.surface), *lines])
+
+
+def phase_map(
+    spectrum: Spectrum,
+    *,
+    n: Any = None,
+    k: Any = None,
+    ridge: float = 0.0,
+    noise: float = 0.0,
+    time: float = math.inf,
+) -> PhaseMap:
+    """Which regime rules at each point of a grid of (n, k).
+
+    The first of these that holds names the phase: *small*, the bias is at least 0.9 of the target power; *time*,
+    stopping early makes at least half of the reducible loss; *ridge*, gamma is at least twice its value without ridge;
+    *interpolation*, the excess over the limit of infinite max(n, k) makes at least half of the reducible loss; *noise*,
+    fitted label noise does; else *data* where n <= k and *width* where k < n. The four regimes are about differences: in *data* the loss is
+    resolution-limited along n, and its excess variance-limited along k; in *width* the other way round.
+
+    Args:
+        spectrum: kernel and target.
+        n: numbers of samples, ascending; default 61 (31 at a finite time) between 2 and what the spectrum resolves,
+            at most 10^6.
+        k: numbers of features, ascending; the same default.
+        ridge: added to the diagonal of the Gram matrix, not negative.
+        noise: variance of the label noise, not negative.
+        time: gradient-flow time, positive; infinite is trained to the end.
+
+    Raises:
+        ValueError: n or k not ascending or not positive; a negative ridge or noise; a time that is not positive.
+
+    Valid when: as for the loss; `surface.caution` says where it is known not to be.
+    """
+    high = min(1e6, spectrum.resolved, spectrum.modes / 2)
+    points = 61 if math.isinf(time) else 31  # a point in time costs a hundred times more
+    default = np.geomspace(2, high, points) if high > 4 else np.linspace(0.5, spectrum.modes, points)
+    n, k = (
+        default if value is None else _checks.finite_array(name, value, ndim=1) for name, value in (("n", n), ("k", k))
+    )
+    for name, values in (("n", n), ("k", k)):
+        if values[0] <= 0 or np.any(np.diff(values) <= 0):
+            raise ValueError(f"`{name}` must be positive and ascending.")
+    if not time > 0:
+        raise ValueError(f"`time` must be positive, got {time}.")
+    surface = theory.predict_surface(spectrum, n=n, k=k, ridge=ridge, noise=noise, time=time)
+    rows, columns = n[:, None], k[None, :]
+    parts = equivalents.decompose(spectrum, rows, columns, ridge, noise)
+    with np.errstate(invalid="ignore"):
+        trained = np.asarray(parts.total)
+        limits = [np.asarray(equivalents.loss(spectrum, *sizes, ridge, noise)) for sizes in ((n, np.inf), (np.inf, k))]
+        limit = np.where(rows <= columns, limits[0][:, None], limits[1]) - noise
+        excess = trained - noise - limit
+        late = np.where(np.isinf(trained) & np.isinf(surface.loss), 0.0, surface.loss - trained)
+        shares = Shares(limit, excess, late, np.full(limit.shape, noise))
+        reducible, early = trained - noise, surface.loss - noise
+        gamma = np.asarray(equivalents.solve(spectrum, rows, columns, ridge).gamma)
+        free = np.asarray(equivalents.solve(spectrum, rows, columns).gamma)
+        tests = {
+            "small": parts.bias >= 0.9 * spectrum.total_power,
+            "time": late >= 0.5 * early,
+            "ridge": gamma >= 2 * free,
+            "interpolation": np.isinf(excess) | (excess >= 0.5 * reducible),
+            "noise": parts.noise_data + parts.noise_features >= 0.5 * reducible,
+            "data": np.broadcast_to(rows <= columns, limit.shape),
+        }
+    if math.isinf(time):
+        del tests["time"]
+    if noise == 0:
+        del tests["noise"]
+    if ridge == 0:
+        del tests["ridge"]
+    phase = np.select(list(tests.values()), list(tests), "width")
+    return PhaseMap(surface, phase, shares, _peaks(spectrum, k, ridge, noise, time))
+
+
+def _peaks(spectrum: Spectrum, k: Array, ridge: float, noise: float, time: float) -> Array:
+    """For each k the n within a factor 4 of it where the loss has a local maximum, else NaN."""
+    steps = np.geomspace(0.25, 4, 161 if math.isinf(time) else 41)  # k itself is among them
+    at = np.outer(k, steps)
+    if math.isinf(time):
+        loss = np.asarray(equivalents.loss(spectrum, at, k[:, None], ridge, noise))
+    else:
+        loss = np.asarray(dynamics.gradient_flow(spectrum, time, at, k[:, None], ridge, noise))
+    inner = (loss[:, 1:-1] > loss[:, :-2]) & (loss[:, 1:-1] > loss[:, 2:])
+    best = np.where(inner, loss[:, 1:-1], -np.inf).argmax(axis=1) + 1
+    return np.where(inner.any(axis=1), at[np.arange(len(k)), best], np.nan)
