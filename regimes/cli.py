@@ -1,7 +1,9 @@
-"""The command line: `regimes verify`."""
+"""The command line: `regimes verify` and `regimes theory`."""
 
 import importlib.metadata
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +11,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -19,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+PARTS = ("bias", "data", "features", "both", "fitted noise", "noise")
 DEFAULT_TASKS = (("photographs", "prior"), ("digits", "labels"))
 
 
@@ -114,6 +118,196 @@ def verify(
     console.print(f"Written to {out}/: {', '.join(path.name for path in written)}", highlight=False, soft_wrap=True)
 
 
+@app.command()
+def theory(
+    alpha: Annotated[float | None, typer.Option(help="Power law: eigenvalues i^-(1+alpha).")] = None,
+    beta: Annotated[float | None, typer.Option(help="Target power i^-(1+beta). Default: the kernel's prior.")] = None,
+    modes: Annotated[float, typer.Option(help="Modes of the power law; those beyond act as a ridge.")] = 1e8,
+    sphere: Annotated[int | None, typer.Option(help="Inputs on the sphere of this dimension.")] = None,
+    torus: Annotated[int | None, typer.Option(help="Inputs on the torus of this dimension (1: circle).")] = None,
+    hypercube: Annotated[int | None, typer.Option(help="Inputs on the cube with this many coordinates.")] = None,
+    kernel: Annotated[
+        str,
+        typer.Option(
+            help="ntk, nngp, arc-cosine, laplace, matern or gaussian on sphere and hypercube; "
+            "ornstein-uhlenbeck, bernoulli or poisson on the torus."
+        ),
+    ] = "ntk",
+    depth: Annotated[int, typer.Option(help="Hidden layers of ntk and nngp; degree of arc-cosine.")] = 1,
+    activation: Annotated[str, typer.Option(help="relu, erf, gelu or step.")] = "relu",
+    length: Annotated[float, typer.Option(help="Length scale; order of bernoulli, ratio of poisson.")] = 1.0,
+    smoothness: Annotated[float, typer.Option(help="nu of matern.")] = 0.5,
+    ridge: Annotated[float, typer.Option(help="Added to the diagonal of the Gram matrix.")] = 0.0,
+    noise: Annotated[float, typer.Option(help="Variance of the label noise.")] = 0.0,
+    time: Annotated[float, typer.Option(help="Gradient-flow time. Default: trained to the end.")] = math.inf,
+    n: Annotated[str, typer.Option(help="Numbers of samples, separated by commas; inf is allowed.")] = "",
+    k: Annotated[str, typer.Option(help="Numbers of features, separated by commas; inf is allowed.")] = "",
+    duality: Annotated[bool, typer.Option("--duality", help="Also the duality levels at the first n and k.")] = False,
+    figure: Annotated[Path | None, typer.Option(help="Draw the phase map to this .png, .svg or .pdf.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Write the table of losses to this .csv or .parquet.")] = None,
+) -> None:
+    """Exponents, regimes and losses from the theory, for a power law or a kernel on a sphere, torus or cube."""
+    from regimes import asymptotics, equivalents
+
+    spectrum, rates_of = _spectrum(
+        {"alpha": alpha, "sphere": sphere, "torus": torus, "hypercube": hypercube},
+        beta=beta, modes=modes, kernel=kernel, depth=depth, activation=activation, length=length, smoothness=smoothness,
+    )  # fmt: skip
+    equivalents.loss(spectrum, 1.0, 1.0, ridge, noise)  # refuse bad numbers before the work begins
+    for name, path, endings in (("figure", figure, (".png", ".svg", ".pdf")), ("table", table, (".csv", ".parquet"))):
+        if path is not None:
+            if path.suffix not in endings:
+                raise ValueError(f"`{name}` must end in {', '.join(endings)}, got {str(path)!r}.")
+            _writable(path.parent)
+    pairs = _pairs(_numbers("n", n), _numbers("k", k), min(spectrum.resolved, spectrum.modes / 2))
+    console = Console()
+    console.print(escape(str(spectrum)), highlight=False, soft_wrap=True)
+    if spectrum.caution is not None:
+        console.print(f"[bold]Caution:[/] {escape(str(spectrum.caution))}", highlight=False, soft_wrap=True)
+    console.print()
+    if rates_of is not None:
+        _show_rates(console, asymptotics.rates(*rates_of, noise=noise))
+    _window(console, spectrum)
+    rows = _loss_rows(spectrum, pairs, ridge, noise, time)
+    parts = [name for name in rows[0] if name in PARTS]
+    others = [name for name in rows[0] if name not in PARTS and name not in ("n", "k")]
+    console.print(_loss_table(rows, "Losses, and local exponents of L - noise", ["n", "k", *others]))
+    console.print(_loss_table(rows, "Parts of the loss trained to the end", ["n", "k", *parts]))
+    if duality:
+        _show_duality(console, spectrum, pairs, ridge, noise)
+    if table is not None:
+        import pandas as pd
+
+        frame = pd.DataFrame(rows)
+        frame.to_parquet(table) if table.suffix == ".parquet" else frame.to_csv(table, index=False)
+        console.print(f"Table written to {table}", highlight=False, soft_wrap=True)
+    if figure is not None:
+        from regimes import phases, plots
+
+        found = phases.phase_map(spectrum, ridge=ridge, noise=noise, time=time)
+        plots.phase_map(found).figure.savefig(figure)
+        console.print(f"{escape(str(found))}\nPhase map written to {figure}", highlight=False, soft_wrap=True)
+
+
+def _spectrum(given: dict[str, Any], *, beta: float | None, modes: float, kernel: str, **shape: Any) -> tuple[Any, Any]:
+    """The spectrum asked for, and (alpha, beta) of its asymptotic power law, if it has one."""
+    from regimes import _checks, profiles, spectra
+
+    asked = [name for name, value in given.items() if value is not None]
+    if len(asked) != 1:
+        raise ValueError(
+            "give exactly one of `--alpha`, `--sphere`, `--torus` and `--hypercube`"
+            + (f"; got {' and '.join('--' + name for name in asked)}." if asked else ".")
+        )
+    if asked == ["alpha"]:
+        alpha = given["alpha"]
+        return spectra.power_law(alpha, beta, modes=modes), (alpha, beta)
+    depth, length = shape["depth"], shape["length"]
+    on_torus = {
+        "ornstein-uhlenbeck": lambda: profiles.ornstein_uhlenbeck(length),
+        "bernoulli": lambda: profiles.bernoulli(length),
+        "poisson": lambda: profiles.poisson(length),
+    }
+    elsewhere = {
+        "ntk": lambda: profiles.ntk(depth, shape["activation"]),
+        "nngp": lambda: profiles.nngp(depth, shape["activation"]),
+        "arc-cosine": lambda: profiles.arc_cosine(depth),
+        "laplace": lambda: profiles.laplace(length),
+        "matern": lambda: profiles.matern(shape["smoothness"], length),
+        "gaussian": lambda: profiles.gaussian(length),
+    }
+    kinds: dict[str, Any] = on_torus if asked == ["torus"] else elsewhere
+    profile = kinds[_checks.choice("kernel", kernel, tuple(kinds))]()
+    dim = given[asked[0]]
+    made = {"sphere": spectra.sphere, "torus": spectra.torus, "hypercube": spectra.hypercube}[asked[0]]
+    spectrum = made(profile, dim, target=beta)
+    exponent = 2 * profile.smoothness / dim
+    if asked == ["hypercube"] or (asked == ["torus"] and dim > 1) or math.isinf(exponent):
+        return spectrum, None
+    return spectrum, (exponent, beta)
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"`{name}` must be numbers separated by commas, got {text!r}.") from None
+
+
+def _pairs(n: list[float], k: list[float], high: float) -> list[tuple[float, float]]:
+    """Which (n, k) the table shows: all pairs of those given, or decades along either axis."""
+    if n or k:
+        return [(one, other) for one in n or [math.inf] for other in k or [math.inf]]
+    decades = [10.0**power for power in range(1, 7) if 10.0**power <= high] or [high]
+    return [(m, math.inf) for m in decades] + [(math.inf, m) for m in decades]
+
+
+def _show_rates(console: Console, rates: Any) -> None:
+    """One law per paragraph: tables are too narrow for reasons."""
+    console.print("[bold]Asymptotic laws[/]")
+    for rate in rates:
+        factor = "" if math.isnan(rate.amplitude) else f"{rate.amplitude:.3g} "
+        at = rate.along if len(rate.along) == 1 else f"({rate.along})"
+        logarithm = f" ln {at}" if rate.logarithm else ""
+        law = f"{rate.quantity} ~ {factor}{at}^{0 - rate.exponent:.3g}{logarithm}"
+        console.print(f"{escape(rate.regime)}: [bold]{escape(law)}[/]", highlight=False, soft_wrap=True)
+        console.print(Padding(escape(rate.reason), (0, 0, 0, 4)), highlight=False)
+    console.print()
+
+
+def _window(console: Console, spectrum: Any) -> None:
+    """The exponents as they are at finite size."""
+    from regimes import theory
+
+    try:
+        found = theory.exponents(spectrum)
+    except ValueError:
+        console.print("Too few modes to read exponents over a window of sizes.\n", highlight=False)
+    else:
+        console.print(f"[bold]Over a window of sizes[/]\n{escape(str(found))}\n", highlight=False, soft_wrap=True)
+
+
+def _loss_rows(spectrum: Any, pairs: Any, ridge: float, noise: float, time: float) -> list[dict[str, float]]:
+    from regimes import dynamics, equivalents, optima, theory
+
+    n, k = ([pair[axis] for pair in pairs] for axis in (0, 1))
+    parts = equivalents.decompose(spectrum, n, k, ridge, noise)
+    slopes = theory.local_exponents(spectrum, n, k, ridge, noise, time)
+    losses = dynamics.gradient_flow(spectrum, time, n, k, ridge, noise) if math.isfinite(time) else parts.total
+    fitted = parts.noise_data + parts.noise_features
+    parts_of = (parts.bias, parts.data, parts.features, parts.interaction, fitted, parts.irreducible)
+    rows = []
+    for row, (samples, features) in enumerate(pairs):
+        best = optima.optimal_ridge(spectrum, samples, features, noise) if math.isfinite(samples) else None
+        rows.append(
+            {"n": samples, "k": features, "loss": float(losses[row])}
+            | {"in n": float(slopes.n[row]), "in k": float(slopes.k[row])}
+            | ({"in t": float(slopes.time[row])} if math.isfinite(time) else {})
+            | {"best ridge": float(best.at) if best else math.nan, "loss there": float(best.loss) if best else math.nan}
+            | dict(zip(PARTS, (float(value[row]) for value in parts_of), strict=True))
+        )
+    return rows
+
+
+def _loss_table(rows: list[dict[str, float]], title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*("-" if math.isnan(row[name]) else f"{row[name]:.4g}" for name in columns))
+    return table
+
+
+def _show_duality(console: Console, spectrum: Any, pairs: Any, ridge: float, noise: float) -> None:
+    from regimes import theory
+
+    finite = [pair for pair in pairs if math.isfinite(pair[0]) and math.isfinite(pair[1])]
+    n, k = finite[0] if finite else (50.0, 200.0)
+    if n != int(n) or k != int(k):
+        raise ValueError("`duality` needs whole numbers `n` and `k`: it draws samples and features.")
+    _checks_table(console, theory.duality_report(spectrum, int(n), int(k), ridge, noise), f"duality at ({n:g}, {k:g})")
+
+
 def _model(kernels: Any, name: str, depth: int, kind: str, activation: str) -> Any:
     if name == "fully-connected":
         return kernels.fully_connected(depth, kind=kind, activation=activation)
@@ -166,17 +360,19 @@ def _show(console: Console, result: Any) -> None:
         f"min(beta, 1+alpha) = {found['rule_k'].value:.3f} in k\n",
         highlight=False,
     )
-    duality = Table(
-        title="duality of n and k", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-    )
+    _checks_table(console, result.checks, "duality of n and k")
+
+
+def _checks_table(console: Console, checks: Any, title: str) -> None:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("level", "compared", "expected", "found", ""):
-        duality.add_column(heading)
-    for check in result.checks:
+        table.add_column(heading)
+    for check in checks:
         if check.holds is not None:
             mark = "holds" if check.holds else "does not hold"
-            duality.add_row(str(check.level), check.what, check.expected, check.found, mark)
-    console.print(duality)
-    for check in result.checks:
+            table.add_row(str(check.level), check.what, check.expected, check.found, mark)
+    console.print(table)
+    for check in checks:
         if check.holds is None:
             console.print(f"level {check.level} ({check.expected}): {check.found}\n", highlight=False)
 

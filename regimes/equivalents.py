@@ -183,7 +183,7 @@ def loss(
     elif np.any(models != 1):
         shared = _loss(point._replace(slope=np.ones_like(point.slope)), once, twice, noise)
         with np.errstate(invalid="ignore"):
-            result = np.where(np.isinf(models), shared, shared + (result - shared) / models)
+            result = np.where(np.isinf(models) | np.isinf(shared), shared, shared + (result - shared) / models)
     return result.reshape(shape)[()]
 
 
@@ -221,8 +221,13 @@ def decompose(
     with np.errstate(invalid="ignore"):
         interaction = _loss(point, once, bias, nothing) - bias - data - features
         noise_data = _loss(averaged, nothing, nothing, noise) - noise
-        noise_features = _loss(point, nothing, nothing, noise) - noise - noise_data
-    parts = [bias, data, features / models, interaction / models, noise_data, noise_features / models, noise]
+        # Where n is the number of modes, the noise is infinite for any features.
+        noise_features = np.where(np.isinf(noise_data), 0.0, _loss(point, nothing, nothing, noise) - noise - noise_data)
+        averaged_away = [
+            np.where(np.isinf(models), 0.0, part / models) for part in (features, interaction, noise_features)
+        ]
+    features, interaction, noise_features = averaged_away
+    parts = [bias, data, features, interaction, noise_data, noise_features, noise]
     return Decomposition(*(np.maximum(part, 0.0).reshape(shape)[()] for part in parts))
 
 
@@ -318,7 +323,8 @@ def _solve(spectrum: Spectrum, n: Array, k: Array, ridge: Array, *stack: Array) 
     widths = np.stack([k, *stack])
     every = np.concatenate([n[None], widths])
     m = every.min(axis=0)
-    gamma = _ridgeless(spectrum, m)
+    distinct, which = np.unique(m, return_inverse=True)
+    gamma = _ridgeless(spectrum, distinct)[which]
     effective = ridge / n  # zero for infinite n, where any finite ridge is negligible
     active = (effective > 0) & np.isfinite(m)
     if active.any():
@@ -327,7 +333,7 @@ def _solve(spectrum: Spectrum, n: Array, k: Array, ridge: Array, *stack: Array) 
     one = np.where(active | (gamma == 0), one, m)  # exact by construction
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.maximum(one - two, 0.0)
-        factors = 1 - one / every
+        factors = 1 - np.minimum(one, m) / every
         # x y = ridge/(n gamma): the smallest factor follows from the others without cancellation.
         smallest = every == m
         ties = smallest.sum(axis=0)

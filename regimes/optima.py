@@ -36,7 +36,7 @@ class Optimum(NamedTuple):
         return (np.asarray(self.at) == 0) | np.isinf(self.at)
 
 
-class Frontier(NamedTuple):
+class ComputeFrontier(NamedTuple):
     """The best width at each compute budget."""
 
     compute: Array
@@ -165,7 +165,7 @@ def smallest_width(spectrum: Spectrum, n: Any, noise: Any, *, tolerance: float =
     return width.reshape(shape)[()]
 
 
-def compute_frontier(spectrum: Spectrum, compute: Any, *, cost: str = "k*time", noise: float = 0.0) -> Frontier:
+def compute_frontier(spectrum: Spectrum, compute: Any, *, cost: str = "k*time", noise: float = 0.0) -> ComputeFrontier:
     """The number of features that makes the most of each compute budget.
 
     `k*time`: fresh data without limit, gradient flow for time C/k. `k*n`: C/k samples, trained to the end at the
@@ -201,7 +201,7 @@ def compute_frontier(spectrum: Spectrum, compute: Any, *, cost: str = "k*time", 
 
         high = np.log(compute)
     at, best = _minimum(loss, np.zeros(len(compute)), np.maximum(high, 1e-3), (compute,))
-    return Frontier(compute, np.exp(at), compute / np.exp(at), best, noise)
+    return ComputeFrontier(compute, np.exp(at), compute / np.exp(at), best, noise)
 
 
 def _minimum(

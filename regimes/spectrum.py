@@ -78,8 +78,9 @@ class Spectrum:
     @property
     def is_prior(self) -> bool:
         """Whether the target is a draw from the kernel as a prior: v_i^2 = lambda_i in every mode."""
-        return self.tail_power == self.tail and bool(
-            np.allclose(self.power, self.multiplicity * self.eigenvalues, rtol=1e-12, atol=0)
+        return bool(
+            self.tail_power == self.tail
+            and np.allclose(self.power, self.multiplicity * self.eigenvalues, rtol=1e-12, atol=0)
         )
 
     def with_prior(self) -> "Spectrum":

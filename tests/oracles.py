@@ -99,3 +99,170 @@ def sphere_gram(kernel, n, dim, rng):
     cosines = x @ x.T
     np.fill_diagonal(cosines, 1.0)
     return PROFILES[kernel](cosines)
+
+
+def derived_loss(eigenvalues, power, n, widths, ridge, noise, digits=40):
+    """The loss at a positive ridge from S - kappa dS/dkappa, with derivatives taken numerically in `digits` digits.
+
+    With Z the number of modes learnt, S the power not learnt and kappa = gamma prod (1 - Z/k_l), gamma solves
+    n = Z + ridge/kappa; the loss is (S - kappa dS/dkappa + noise) / (1 - (Z + kappa dZ/dkappa)/n).
+    """
+    mpmath.mp.dps = digits
+    values, squares = ([mpmath.mpf(float(v)) for v in column] for column in (eigenvalues, power))
+    n, ridge, widths = mpmath.mpf(n), mpmath.mpf(ridge), [mpmath.mpf(width) for width in widths]
+
+    def learnt(t):
+        return mpmath.fsum(v / (v + mpmath.exp(t)) for v in values)
+
+    def unlearnt(t):
+        return mpmath.fsum(p * mpmath.exp(t) / (v + mpmath.exp(t)) for v, p in zip(values, squares, strict=True))
+
+    def log_kappa(t):
+        return t + mpmath.fsum(mpmath.log(1 - learnt(t) / width) for width in widths)
+
+    low, high = mpmath.mpf(-80), mpmath.mpf(80)
+    while high - low > mpmath.mpf(10) ** (-digits + 8):
+        middle = (low + high) / 2
+        if learnt(middle) >= min([n, *widths]) or n - learnt(middle) < ridge / mpmath.exp(log_kappa(middle)):
+            low = middle
+        else:
+            high = middle
+    mpmath.mp.dps = 2 * digits  # room for the differences
+    step = mpmath.mpf(10) ** (-digits // 2)
+
+    def derivative(function):
+        return (function(high + step) - function(high - step)) / (log_kappa(high + step) - log_kappa(high - step))
+
+    top = unlearnt(high) - derivative(unlearnt) + mpmath.mpf(noise)
+    return float(top / (1 - (learnt(high) + derivative(learnt)) / n))
+
+
+def linear_layers(modes, widths, rng):
+    """The product of Gaussian random layers, each scaled by one over the root of its width, one draw."""
+    product = np.eye(modes)
+    for width in widths:
+        product = rng.standard_normal((width, len(product))) @ product / np.sqrt(width)
+    return product
+
+
+def error_vectors(eigenvalues, weights, samples, labels, projection, ridge):
+    """(2, modes): what ridge regression misses of the target, and what it makes of the label noise `labels`.
+
+    Both as coefficients of the orthonormal modes, so that their squares sum to the losses.
+    """
+    phi = samples @ projection.T
+    both = np.stack([samples @ weights, labels], axis=1)
+    if ridge > 0:
+        dual = np.linalg.solve(phi @ phi.T + ridge * np.eye(len(phi)), both)
+        theta = phi.T @ dual
+    else:
+        theta = np.linalg.lstsq(phi, both, rcond=None)[0]
+    learnt = (projection.T @ theta).T
+    learnt[0] -= weights
+    return np.sqrt(eigenvalues) * learnt
+
+
+def analysis_of_variance(eigenvalues, power, n, widths, ridge, noise, rng):
+    """The parts of the loss from two data sets and two draws of the features, one draw, without bias.
+
+    A product of the errors of two models that share nothing has the squared bias as its mean; sharing the data, or
+    the features, adds the variance that comes from these alone.
+    """
+    weights = np.sqrt(power / eigenvalues) * rng.choice([-1, 1], len(power))
+    data = [
+        (rng.standard_normal((n, len(power))) * np.sqrt(eigenvalues), np.sqrt(noise) * rng.standard_normal(n))
+        for _ in range(2)
+    ]
+    layers = [linear_layers(len(power), widths, rng) for _ in range(2)]
+    fits = np.array([[error_vectors(eigenvalues, weights, x, e, p, ridge) for p in layers] for x, e in data])
+    target, label = fits[:, :, 0], fits[:, :, 1]
+
+    def products(v):
+        nothing = (v[0, 0] @ v[1, 1] + v[0, 1] @ v[1, 0]) / 2
+        same_data = (v[0, 0] @ v[0, 1] + v[1, 0] @ v[1, 1]) / 2
+        same_features = (v[0, 0] @ v[1, 0] + v[0, 1] @ v[1, 1]) / 2
+        return nothing, same_data, same_features, (v**2).sum() / 4
+
+    bias, same_data, same_features, everything = products(target)
+    _, label_data, _, label_everything = products(label)
+    return {
+        "bias": bias,
+        "data": same_data - bias,
+        "features": same_features - bias,
+        "interaction": everything - same_data - same_features + bias,
+        "noise_data": label_data,
+        "noise_features": label_everything - label_data,
+        "total": everything + label_everything + noise,
+    }
+
+
+def ensemble_experiment(eigenvalues, power, n, widths, ridge, noise, models, rng):
+    """Test loss of the mean of several models on the same data, each with its own features, one draw."""
+    weights = np.sqrt(power / eigenvalues) * rng.choice([-1, 1], len(power))
+    samples = rng.standard_normal((n, len(power))) * np.sqrt(eigenvalues)
+    labels = np.sqrt(noise) * rng.standard_normal(n)
+    errors = [
+        error_vectors(eigenvalues, weights, samples, labels, linear_layers(len(power), widths, rng), ridge)
+        for _ in range(models)
+    ]
+    return float(np.sum(np.mean(errors, axis=0).sum(axis=0) ** 2) + noise)
+
+
+def resolvent_sums(spectrum, gamma):
+    """The sums over modes that the theory is made of, at each (possibly complex) gamma, by plain summation."""
+    learnt = spectrum.eigenvalues / (spectrum.eigenvalues + np.asarray(gamma)[:, None])
+    missed = np.asarray(gamma)[:, None] / (spectrum.eigenvalues + np.asarray(gamma)[:, None])
+    m, p = spectrum.multiplicity, spectrum.power
+    return np.stack([learnt @ m, learnt**2 @ m, missed @ p, missed**2 @ p, (learnt * missed) @ p])
+
+
+def relu_power_on_sphere(degree, dim, exponent):
+    """Harmonic coefficient of max(u, 0)^exponent on S^dim, Bach 2017 (JMLR 18, appendix D), for degree > exponent."""
+    if (degree - exponent) % 2 == 0:
+        return mpmath.mpf(0)
+    j = (degree - exponent - 1) // 2
+    up = mpmath.factorial(exponent) * mpmath.gamma((dim + 1) / mpmath.mpf(2)) * mpmath.gamma(degree - exponent)
+    down = mpmath.gamma((degree - exponent + 1) / mpmath.mpf(2))
+    down *= mpmath.gamma((degree + dim + exponent + 1) / mpmath.mpf(2))
+    return (-1) ** j * up / (mpmath.sqrt(mpmath.pi) * mpmath.mpf(2) ** degree * down)
+
+
+def lattice_loss(eigenvalues, coefficients, n, ridge):
+    """Exact error of kernel ridge regression on n equidistant points of the circle.
+
+    `eigenvalues` and `coefficients` belong to the frequencies k = -K ... K. With r = k mod n, sampling adds up all
+    frequencies of one residue: the fit has lambda_k n C_r/(n L_r + ridge) at k, C_r and L_r those sums.
+    """
+    highest = len(eigenvalues) // 2
+    residues = np.arange(-highest, highest + 1) % n
+    total = np.bincount(residues, eigenvalues, n)
+    aliased = np.bincount(residues, np.real(coefficients), n) + 1j * np.bincount(residues, np.imag(coefficients), n)
+    fit = eigenvalues * (n * aliased / (n * total + ridge))[residues]
+    return float(np.sum(np.abs(coefficients - fit) ** 2))
+
+
+def ornstein_uhlenbeck_loss(n, length):
+    """Mean posterior variance of the periodic Ornstein-Uhlenbeck process after n uniform points, exactly.
+
+    The process is Markov, so that only the gap g around a point matters, and g/2 pi ~ Beta(1, n-1).
+    """
+
+    def weighted(u):
+        h = 2 * mpmath.pi * u / length
+        return (n - 1) * (1 - u) ** (n - 2) * (h * mpmath.coth(h) - 1)
+
+    return float(n * length / (2 * mpmath.pi) * mpmath.quad(weighted, [0, 1 / mpmath.mpf(n), 10 / mpmath.mpf(n), 1]))
+
+
+def walsh_eigenvalues(profile, dim):
+    """Eigenvalues of the kernel matrix over all 2^dim corners, divided by their number, descending."""
+    corners = 1 - 2.0 * ((np.arange(2**dim)[:, None] >> np.arange(dim)) & 1)
+    return np.sort(np.linalg.eigvalsh(profile(corners @ corners.T / dim)))[::-1] / 2**dim
+
+
+def gaussian_by_quadrature(length, scale, nodes=160):
+    """Eigenvalues of the Gaussian kernel on normal inputs of one dimension, by Nystrom on Gauss-Hermite nodes."""
+    x, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    x, roots = scale * x, np.sqrt(weights / weights.sum())
+    gram = np.exp(-((x[:, None] - x) ** 2) / (2 * length**2))
+    return np.linalg.eigvalsh(roots[:, None] * gram * roots)[::-1]
