@@ -147,7 +147,7 @@ def ridge_rates(
     Raises:
         ValueError: alpha, beta, decay or strength not positive, a negative noise.
 
-    Source: Cui et al. 2021 (arXiv:2105.15004), regions of their figure 1; amplitudes derived here.
+    Source: Cui et al. 2021 (arXiv:2105.15004); amplitudes derived here.
 
     Valid when the number of features is infinite.
     """

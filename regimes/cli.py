@@ -219,7 +219,7 @@ def _spectrum(given: dict[str, Any], *, beta: float | None, modes: float, kernel
     kinds: dict[str, Any] = on_torus if asked == ["torus"] else elsewhere
     profile = kinds[_checks.choice("kernel", kernel, tuple(kinds))]()
     dim = given[asked[0]]
-    made = {"sphere": spectra.sphere, "torus": spectra.torus, "hypercube": spectra.hypercube}[asked[0]]
+    made: Any = {"sphere": spectra.sphere, "torus": spectra.torus, "hypercube": spectra.hypercube}[asked[0]]
     spectrum = made(profile, dim, target=beta)
     exponent = 2 * profile.smoothness / dim
     if asked == ["hypercube"] or (asked == ["torus"] and dim > 1) or math.isinf(exponent):
@@ -271,11 +271,11 @@ def _loss_rows(spectrum: Any, pairs: Any, ridge: float, noise: float, time: floa
     from regimes import dynamics, equivalents, optima, theory
 
     n, k = ([pair[axis] for pair in pairs] for axis in (0, 1))
-    parts = equivalents.decompose(spectrum, n, k, ridge, noise)
-    slopes = theory.local_exponents(spectrum, n, k, ridge, noise, time)
-    losses = dynamics.gradient_flow(spectrum, time, n, k, ridge, noise) if math.isfinite(time) else parts.total
-    fitted = parts.noise_data + parts.noise_features
-    parts_of = (parts.bias, parts.data, parts.features, parts.interaction, fitted, parts.irreducible)
+    found = equivalents.decompose(spectrum, n, k, ridge, noise)
+    fitted = found.noise_data + found.noise_features
+    parts: Any = (found.bias, found.data, found.features, found.interaction, fitted, found.irreducible)
+    slopes: Any = theory.local_exponents(spectrum, n, k, ridge, noise, time)
+    losses: Any = dynamics.gradient_flow(spectrum, time, n, k, ridge, noise)
     rows = []
     for row, (samples, features) in enumerate(pairs):
         best = optima.optimal_ridge(spectrum, samples, features, noise) if math.isfinite(samples) else None
@@ -284,7 +284,7 @@ def _loss_rows(spectrum: Any, pairs: Any, ridge: float, noise: float, time: floa
             | {"in n": float(slopes.n[row]), "in k": float(slopes.k[row])}
             | ({"in t": float(slopes.time[row])} if math.isfinite(time) else {})
             | {"best ridge": float(best.at) if best else math.nan, "loss there": float(best.loss) if best else math.nan}
-            | dict(zip(PARTS, (float(value[row]) for value in parts_of), strict=True))
+            | dict(zip(PARTS, (float(part[row]) for part in parts), strict=True))
         )
     return rows
 

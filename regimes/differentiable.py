@@ -179,7 +179,8 @@ def _call(function: Any, eigenvalues: Any, power: Any, n: Any, k: Any, ridge: An
     ):
         raise ValueError(
             "`time` under a JAX transformation needs 64-bit JAX: set jax_enable_x64, or put the whole call of "
-            "jax.grad, jax.jit or jax.vmap in `with jax.enable_x64(True):` (jax.experimental.enable_x64() before JAX 0.8)."
+            "jax.grad, jax.jit or jax.vmap in `with jax.enable_x64(True):` (before JAX 0.8 "
+            "`with jax.experimental.enable_x64():`)."
         )
     outside = jnp.result_type(float)  # what the caller's JAX computes in
     with float64():

@@ -57,7 +57,7 @@ class ComputeFrontier(NamedTuple):
 
     @property
     def width_exponent(self) -> float:
-        """k ~ C^exponent, fitted over the budgets."""
+        """The best k ~ C^exponent, fitted over the budgets."""
         return log_slope(self.compute, self.k)
 
 

@@ -104,8 +104,9 @@ def phase_map(
     The first of these that holds names the phase: *small*, the bias is at least 0.9 of the target power; *time*,
     stopping early makes at least half of the reducible loss; *ridge*, gamma is at least twice its value without ridge;
     *interpolation*, the excess over the limit of infinite max(n, k) makes at least half of the reducible loss; *noise*,
-    fitted label noise does; else *data* where n <= k and *width* where k < n. The four regimes are about differences: in *data* the loss is
-    resolution-limited along n, and its excess variance-limited along k; in *width* the other way round.
+    fitted label noise does; else *data* where n <= k and *width* where k < n. The four regimes are about differences:
+    in *data* the loss is resolution-limited along n, and its excess variance-limited along k; in *width* the other way
+    round.
 
     Args:
         spectrum: kernel and target.
@@ -137,8 +138,9 @@ def phase_map(
     parts = equivalents.decompose(spectrum, rows, columns, ridge, noise)
     with np.errstate(invalid="ignore"):
         trained = np.asarray(parts.total)
-        limits = [np.asarray(equivalents.loss(spectrum, *sizes, ridge, noise)) for sizes in ((n, np.inf), (np.inf, k))]
-        limit = np.where(rows <= columns, limits[0][:, None], limits[1]) - noise
+        wide = np.asarray(equivalents.loss(spectrum, rows, np.inf, ridge, noise))
+        rich = np.asarray(equivalents.loss(spectrum, np.inf, columns, ridge, noise))
+        limit = np.where(rows <= columns, wide, rich) - noise
         excess = trained - noise - limit
         late = np.where(np.isinf(trained) & np.isinf(surface.loss), 0.0, surface.loss - trained)
         shares = Shares(limit, excess, late, np.full(limit.shape, noise))

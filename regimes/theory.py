@@ -88,7 +88,7 @@ def predict_curve(
     return LearningCurve(
         along[0],
         np.asarray(axes[along[0]], dtype=np.float64),
-        np.asarray(_loss(spectrum, n, k, ridge, noise, time)),
+        np.asarray(dynamics.gradient_flow(spectrum, time, n, k, ridge, noise)),
         fixed=fixed,
         source="deterministic equivalent",
         caution=spectrum.caution,
@@ -104,15 +104,9 @@ def predict_surface(
         ValueError: n or k is not a sequence; values that are not positive.
     """
     n, k = (_checks.finite_array(name, value, ndim=1) for name, value in (("n", n), ("k", k)))
-    loss = np.asarray(_loss(spectrum, n[:, None], k, ridge, noise, time))
+    loss = np.asarray(dynamics.gradient_flow(spectrum, time, n[:, None], k, ridge, noise))
     fixed = {"ridge": float(ridge), "noise": float(noise), "time": float(time)}
     return LossSurface(n, k, loss, fixed=fixed, source="deterministic equivalent", caution=spectrum.caution)
-
-
-def _loss(spectrum: Spectrum, n: Any, k: Any, ridge: Any, noise: Any, time: Any) -> Values:
-    if np.all(np.isinf(np.asarray(time, dtype=np.float64))):
-        return equivalents.loss(spectrum, n, k, ridge, noise)
-    return dynamics.gradient_flow(spectrum, time, n, k, ridge, noise)
 
 
 def ridgeless_split(spectrum: Spectrum, n: Any, k: Any, noise: float = 0.0) -> Split:
@@ -401,12 +395,13 @@ def duality_report(
     swapped = dual(n, k, ridge)
     checks = [_pathwise_check(spectrum, n, k, swapped, modes, seed)]
     prior = spectrum.with_prior()
-    here = equivalents.loss(prior, n, k, ridge), equivalents.loss(prior, *swapped[:3])
+    points = ((n, k, ridge), (swapped.n, swapped.k, swapped.ridge))
+    here = [float(equivalents.loss(prior, *point)) for point in points]
     same = bool(here[0] == here[1] or abs(here[0] / here[1] - 1) < 1e-9)
     found = f"{here[0]:.8g} and {here[1]:.8g}"
     checks.append(Check("prior target", 1, f"L({n}, {k}) and L({k}, {n}), no noise", "equal", found, same))
     if not spectrum.is_prior:
-        own = equivalents.loss(spectrum, n, k, ridge), equivalents.loss(spectrum, *swapped[:3])
+        own = [float(equivalents.loss(spectrum, *point)) for point in points]
         checks.append(
             Check(
                 "this target",
@@ -419,7 +414,9 @@ def duality_report(
         )
     checks.append(_exponent_check(spectrum, n, k))
     if noise > 0:
-        parts = [equivalents.decompose(spectrum, *sizes, 0.0, noise) for sizes in ((n, math.inf), (math.inf, n))]
+        parts = [
+            equivalents.decompose(spectrum, one, other, 0.0, noise) for one, other in ((n, math.inf), (math.inf, n))
+        ]
         variance = [float(part.noise_data + part.noise_features) for part in parts]
         checks.append(
             Check(
@@ -467,7 +464,7 @@ def _pathwise_check(spectrum: Spectrum, n: int, k: int, swapped: Point, modes: i
 
 def _exponent_check(spectrum: Spectrum, n: int, k: int) -> Check:
     low, high = min(n, k), max(n, k)
-    window = (low / 2, high * 2) if high < 4 * low else (low, high)
+    window = (low / 2, high * 2.0) if high < 4 * low else (float(low), float(high))
     what = f"exponents in n and in k between {window[0]:g} and {window[1]:g}"
     if window[1] >= spectrum.modes:
         return Check("this target", 2, what, "read below the number of modes", f"only {spectrum.modes:g} modes", None)

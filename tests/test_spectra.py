@@ -229,6 +229,18 @@ def test_circle_and_sphere_of_dimension_one_agree():
     assert np.array_equal(one.multiplicity, other.multiplicity)
 
 
+@pytest.mark.parametrize("degree", [0, 1, 7, 40])
+def test_kernels_that_are_rough_at_the_pole_are_integrated_to_rounding(degree):
+    # Three step layers go as angle^(1/4) at the pole; in u, angle = pi u^8, they are smooth.
+    profile = profiles.nngp(3, "step", bias_std=0.3)
+    nodes, weights = np.polynomial.legendre.leggauss(600)
+    u = (nodes + 1) / 2
+    angle = np.pi * u**8
+    expected = np.sum(4 * u**7 * weights * profile.of_angle(angle) * np.cos(degree * angle))
+    found = spectra.sphere(profile, 1, degrees=50)
+    assert np.min(np.abs(found.eigenvalues / expected - 1)) < 1e-11
+
+
 def test_poisson_and_bernoulli_kernels():
     poisson = spectra.circle(profiles.poisson(0.5), frequencies=5000)
     assert poisson.eigenvalues == pytest.approx(0.5 ** np.arange(len(poisson.eigenvalues)), rel=1e-12)
@@ -266,6 +278,7 @@ def test_long_series_agree_with_listed_modes(make, target, monkeypatch):
 def test_brownian_motion_in_closed_form():
     spectrum = spectra.brownian(modes=10**9)
     assert spectrum.trace == pytest.approx(0.5, rel=1e-13)
+    assert spectra.brownian(modes=30).trace == pytest.approx(0.5, rel=1e-13)
     gamma = np.array([1e-8, 1e-4, 0.1, 10.0])
     expected = np.tanh(1 / np.sqrt(gamma)) / (2 * np.sqrt(gamma))
     assert equivalents.df1(spectrum, gamma) == pytest.approx(expected, rel=1e-11)
@@ -408,6 +421,8 @@ def test_a_function_on_the_circle_has_its_power_at_its_frequencies():
     assert without_constant.tail_power == pytest.approx(1.5, rel=1e-12)
     sampled = spectra.circle(profiles.laplace(), frequencies=50, target=target)
     assert sampled.power[3] == pytest.approx(2, rel=1e-12)
+    even = spectra.circle(profiles.arc_cosine(1), frequencies=50, target=target)  # 3 is a frequency it never learns
+    assert even.tail_power == pytest.approx(2.5, rel=1e-12)
 
 
 def test_a_function_on_the_interval_has_the_power_of_its_sine_series():
@@ -452,6 +467,8 @@ def test_a_zonal_function_on_the_cube_has_its_power_by_degree(rng):
         lambda target: spectra.sphere(profiles.laplace(), 2, degrees=40, target=target),
         lambda target: spectra.circle(profiles.laplace(), frequencies=40, target=target),
         lambda target: spectra.circle(profiles.bernoulli(1), frequencies=40, target=target),
+        lambda target: spectra.ornstein_uhlenbeck(0.4, frequencies=40, target=target),
+        lambda target: spectra.brownian(modes=40, target=target),
         lambda target: spectra.torus(profiles.ornstein_uhlenbeck(), 2, frequencies=10, target=target),
         lambda target: spectra.gaussian_inputs(1.0, 1.0, 2, levels=12, target=target),
         lambda target: spectra.hypercube(profiles.laplace(), 7, target=target),
@@ -468,8 +485,9 @@ def test_power_by_rank_is_summed_over_the_modes_of_a_level(make):
     assert make(None).is_prior
 
 
-def test_power_by_rank_keeps_its_digits_at_large_ranks():
-    before, count = 10.0**12, 2.0
+@pytest.mark.parametrize("before", [4000.0, 10.0**12])
+def test_power_by_rank_keeps_its_digits_at_large_ranks(before):
+    count = 2.0
     with mpmath.workdps(40):
         expected = mpmath.mpf(before + 1) ** -1.5 + mpmath.mpf(before + 2) ** -1.5
     assert domains.rank_power(np.array([before]), np.array([before + count]), 0.5)[0] == pytest.approx(
