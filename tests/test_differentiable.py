@@ -97,7 +97,7 @@ def test_losses_at_special_times_and_sizes():
     ridge = np.array([0.0, 1e-3])
     given = {"n": n, "k": k, "ridge": ridge, "noise": 0.2}
     start = differentiable.loss(**arguments(SHORT, **given, time=0.0))
-    np.testing.assert_array_equal(start, SHORT.total_power + 0.2)
+    np.testing.assert_allclose(start, SHORT.total_power + 0.2, rtol=1e-14)
     late, end = (differentiable.loss(**arguments(SHORT, **given, time=t)) for t in (1e30, INF))
     assert np.isinf(end[0, 0, 0])
     finite = np.isfinite(end)
