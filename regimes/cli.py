@@ -127,12 +127,12 @@ def theory(
     torus: Annotated[int | None, typer.Option(help="Inputs on the torus of this dimension (1: circle).")] = None,
     hypercube: Annotated[int | None, typer.Option(help="Inputs on the cube with this many coordinates.")] = None,
     kernel: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="ntk, nngp, arc-cosine, laplace, matern or gaussian on sphere and hypercube; "
-            "ornstein-uhlenbeck, bernoulli or poisson on the torus."
+            help="ntk (default), nngp, arc-cosine, laplace, matern or gaussian on sphere and hypercube; "
+            "ornstein-uhlenbeck (default), bernoulli or poisson on the torus."
         ),
-    ] = "ntk",
+    ] = None,
     depth: Annotated[int, typer.Option(help="Hidden layers of ntk and nngp; degree of arc-cosine.")] = 1,
     activation: Annotated[str, typer.Option(help="relu, erf, gelu or step.")] = "relu",
     length: Annotated[float, typer.Option(help="Length scale; order of bernoulli, ratio of poisson.")] = 1.0,
@@ -142,39 +142,47 @@ def theory(
     time: Annotated[float, typer.Option(help="Gradient-flow time. Default: trained to the end.")] = math.inf,
     n: Annotated[str, typer.Option(help="Numbers of samples, separated by commas; inf is allowed.")] = "",
     k: Annotated[str, typer.Option(help="Numbers of features, separated by commas; inf is allowed.")] = "",
-    duality: Annotated[bool, typer.Option("--duality", help="Also the duality levels at the first n and k.")] = False,
+    duality: Annotated[bool, typer.Option("--duality", help="Also the duality levels, at the first finite n and k.")] = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the phase map to this .png, .svg or .pdf.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write the table of losses to this .csv or .parquet.")] = None,
 ) -> None:
     """Exponents, regimes and losses from the theory, for a power law or a kernel on a sphere, torus or cube."""
     from regimes import asymptotics, equivalents
+    from regimes import theory as predictions
 
     spectrum, rates_of = _spectrum(
         {"alpha": alpha, "sphere": sphere, "torus": torus, "hypercube": hypercube},
         beta=beta, modes=modes, kernel=kernel, depth=depth, activation=activation, length=length, smoothness=smoothness,
     )  # fmt: skip
-    equivalents.loss(spectrum, 1.0, 1.0, ridge, noise)  # refuse bad numbers before the work begins
-    for name, path, endings in (("figure", figure, (".png", ".svg", ".pdf")), ("table", table, (".csv", ".parquet"))):
-        if path is not None:
-            if path.suffix not in endings:
-                raise ValueError(f"`{name}` must end in {', '.join(endings)}, got {str(path)!r}.")
-            _writable(path.parent)
     pairs = _pairs(_numbers("n", n), _numbers("k", k), min(spectrum.resolved, spectrum.modes / 2))
+    # Refuse bad numbers and paths before the work begins.
+    equivalents.loss(spectrum, *zip(*pairs, strict=True), ridge, noise)
+    if not time > 0:
+        raise ValueError(f"`time` must be positive, got {time:g}.")
+    place = _dual_place(pairs) if duality else None
+    outputs = (("figure", figure, (".png", ".svg", ".pdf")), ("table", table, (".csv", ".parquet")))
+    for name, path, endings in outputs:
+        if path is not None and path.suffix not in endings:
+            raise ValueError(f"`{name}` must end in {', '.join(endings)}, got {str(path)!r}.")
+    for name, path, _ in outputs:
+        if path is not None:
+            _writable(path.parent, name)
     console = Console()
     console.print(escape(str(spectrum)), highlight=False, soft_wrap=True)
     if spectrum.caution is not None:
         console.print(f"[bold]Caution:[/] {escape(str(spectrum.caution))}", highlight=False, soft_wrap=True)
     console.print()
     if rates_of is not None:
-        _show_rates(console, asymptotics.rates(*rates_of, noise=noise))
+        _show_rates(console, asymptotics.rates(*rates_of, noise=noise), amplitudes=alpha is not None)
     _window(console, spectrum)
     rows = _loss_rows(spectrum, pairs, ridge, noise, time)
     parts = [name for name in rows[0] if name in PARTS]
     others = [name for name in rows[0] if name not in PARTS and name not in ("n", "k")]
     console.print(_loss_table(rows, "Losses, and local exponents of L - noise", ["n", "k", *others]))
     console.print(_loss_table(rows, "Parts of the loss trained to the end", ["n", "k", *parts]))
-    if duality:
-        _show_duality(console, spectrum, pairs, ridge, noise)
+    if place is not None:
+        report = predictions.duality_report(spectrum, *place, ridge, noise)
+        _checks_table(console, report, f"duality at ({place[0]}, {place[1]})")
     if table is not None:
         import pandas as pd
 
@@ -185,11 +193,13 @@ def theory(
         from regimes import phases, plots
 
         found = phases.phase_map(spectrum, ridge=ridge, noise=noise, time=time)
-        plots.phase_map(found).figure.savefig(figure)
+        plots.phase_map(found).figure.savefig(figure, dpi=200)
         console.print(f"{escape(str(found))}\nPhase map written to {figure}", highlight=False, soft_wrap=True)
 
 
-def _spectrum(given: dict[str, Any], *, beta: float | None, modes: float, kernel: str, **shape: Any) -> tuple[Any, Any]:
+def _spectrum(
+    given: dict[str, Any], *, beta: float | None, modes: float, kernel: str | None, **shape: Any
+) -> tuple[Any, Any]:
     """The spectrum asked for, and (alpha, beta) of its asymptotic power law, if it has one."""
     from regimes import _checks, profiles, spectra
 
@@ -217,7 +227,7 @@ def _spectrum(given: dict[str, Any], *, beta: float | None, modes: float, kernel
         "gaussian": lambda: profiles.gaussian(length),
     }
     kinds: dict[str, Any] = on_torus if asked == ["torus"] else elsewhere
-    profile = kinds[_checks.choice("kernel", kernel, tuple(kinds))]()
+    profile = kinds[_checks.choice("kernel", kernel or next(iter(kinds)), tuple(kinds))]()
     dim = given[asked[0]]
     made: Any = {"sphere": spectra.sphere, "torus": spectra.torus, "hypercube": spectra.hypercube}[asked[0]]
     spectrum = made(profile, dim, target=beta)
@@ -242,12 +252,23 @@ def _pairs(n: list[float], k: list[float], high: float) -> list[tuple[float, flo
     return [(m, math.inf) for m in decades] + [(math.inf, m) for m in decades]
 
 
-def _show_rates(console: Console, rates: Any) -> None:
-    """One law per paragraph: tables are too narrow for reasons."""
+def _dual_place(pairs: list[tuple[float, float]]) -> tuple[int, int]:
+    """Where to compare data and width."""
+    n, k = next(((n, k) for n, k in pairs if math.isfinite(n) and math.isfinite(k)), (50.0, 200.0))
+    if n != int(n) or k != int(k):
+        raise ValueError("`duality` needs whole numbers `n` and `k`: it draws samples and features.")
+    return int(n), int(k)
+
+
+def _show_rates(console: Console, rates: Any, *, amplitudes: bool) -> None:
+    """One law per paragraph: tables are too narrow for reasons.
+
+    Amplitudes are those of lambda_i = i^-(1+alpha); a kernel with the same exponent has others.
+    """
     console.print("[bold]Asymptotic laws[/]")
     for rate in rates:
-        factor = "" if math.isnan(rate.amplitude) else f"{rate.amplitude:.3g} "
-        at = rate.along if len(rate.along) == 1 else f"({rate.along})"
+        factor = f"{rate.amplitude:.3g} " if amplitudes and math.isfinite(rate.amplitude) else ""
+        at = rate.along
         logarithm = f" ln {at}" if rate.logarithm else ""
         law = f"{rate.quantity} ~ {factor}{at}^{0 - rate.exponent:.3g}{logarithm}"
         console.print(f"{escape(rate.regime)}: [bold]{escape(law)}[/]", highlight=False, soft_wrap=True)
@@ -298,16 +319,6 @@ def _loss_table(rows: list[dict[str, float]], title: str, columns: Sequence[str]
     return table
 
 
-def _show_duality(console: Console, spectrum: Any, pairs: Any, ridge: float, noise: float) -> None:
-    from regimes import theory
-
-    finite = [pair for pair in pairs if math.isfinite(pair[0]) and math.isfinite(pair[1])]
-    n, k = finite[0] if finite else (50.0, 200.0)
-    if n != int(n) or k != int(k):
-        raise ValueError("`duality` needs whole numbers `n` and `k`: it draws samples and features.")
-    _checks_table(console, theory.duality_report(spectrum, int(n), int(k), ridge, noise), f"duality at ({n:g}, {k:g})")
-
-
 def _model(kernels: Any, name: str, depth: int, kind: str, activation: str) -> Any:
     if name == "fully-connected":
         return kernels.fully_connected(depth, kind=kind, activation=activation)
@@ -318,7 +329,7 @@ def _model(kernels: Any, name: str, depth: int, kind: str, activation: str) -> A
     raise ValueError(f"`model` must be fully-connected or convolutional, got {name!r}.")
 
 
-def _writable(folder: Path) -> None:
+def _writable(folder: Path, name: str = "out") -> None:
     """Fail before the work, not after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -326,7 +337,7 @@ def _writable(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ValueError(f"`out`: cannot write to {str(folder)!r} ({error.strerror or error}).") from None
+        raise ValueError(f"`{name}`: cannot write to {str(folder)!r} ({error.strerror or error}).") from None
 
 
 def _show(console: Console, result: Any) -> None:

@@ -159,6 +159,7 @@ def phase_map(found: PhaseMap, ax: Any = None) -> Any:
         The axes.
     """
     from matplotlib.colors import ListedColormap
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     if ax is None:
@@ -166,6 +167,8 @@ def phase_map(found: PhaseMap, ax: Any = None) -> Any:
 
         ax = Figure(figsize=(6.2, 4.4), layout="constrained").subplots()
     n, k = found.surface.n, found.surface.k
+    ax.set(xscale="log", yscale="log", xlabel="training samples n", ylabel="random features k")
+    ax.set(xlim=(n[0], n[-1]), ylim=(k[0], k[-1]))  # before the labels of the contours, which cut gaps to scale
     number = np.array([PHASES.index(name) for name in found.phase.ravel()]).reshape(found.phase.shape)
     colours = ListedColormap([_PHASE_LOOK[name][0] for name in PHASES])
     ax.pcolormesh(n, k, number.T, cmap=colours, vmin=-0.5, vmax=len(PHASES) - 0.5, alpha=0.35, shading="nearest", lw=0)
@@ -184,19 +187,13 @@ def phase_map(found: PhaseMap, ax: Any = None) -> Any:
         lines = ax.contour(n, k, shown.T, levels=levels, colors="0.25", linewidths=0.6, linestyles="-")
         ax.clabel(lines, fmt=lambda level: f"{10**level:.2g}", fontsize=6.5)
     ax.plot(found.peak, k, color="black", lw=1.3, ls="--")
-    ax.set(
-        xscale="log", yscale="log", xlim=(n[0], n[-1]), ylim=(k[0], k[-1]),
-        xlabel="training samples n", ylabel="random features k",
-    )  # fmt: skip
     handles: list[Any] = [
         Patch(facecolor=_PHASE_LOOK[name][0], alpha=0.5, hatch=_PHASE_LOOK[name][1], label=_PHASE_NAME[name])
         for name in present
     ]
     if np.isfinite(found.peak).any():
-        from matplotlib.lines import Line2D
-
         handles.append(Line2D([], [], color="black", ls="--", lw=1.3, label="peak in n"))
-    handles.append(Patch(facecolor="none", edgecolor="0.25", label="contours:\nreducible loss"))
+    handles.append(Line2D([], [], color="0.25", lw=0.6, label="reducible loss"))
     ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=7.5)
     return ax
 
