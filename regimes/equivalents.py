@@ -74,6 +74,17 @@ class Decomposition(NamedTuple):
         return sum(self[1:], start=self[0])
 
 
+class Derivatives(NamedTuple):
+    """dL/d ln n, dL/d ln k and dL/d ln ridge; the fields have the broadcast shape of the arguments."""
+
+    n: Values
+    """Zero at infinite n."""
+    k: Values
+    """Zero at infinite k."""
+    ridge: Values
+    """Zero at zero ridge."""
+
+
 class _Point(NamedTuple):
     """(FP) solved on flat arguments, with all that the losses need."""
 
@@ -229,6 +240,54 @@ def decompose(
     features, interaction, noise_features = averaged_away
     parts = [bias, data, features, interaction, noise_data, noise_features, noise]
     return Decomposition(*(np.maximum(part, 0.0).reshape(shape)[()] for part in parts))
+
+
+def derivatives(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0, noise: Any = 0.0) -> Derivatives:
+    """How the loss changes with ln n, ln k and ln ridge: exact, by the implicit function theorem.
+
+    With w = x y + r (y/n + x/k), (FP) gives d ln gamma/d ln n = -y/w, d ln gamma/d ln k = -x df1/(k w) and
+    d ln gamma/d ln ridge = x y/w; the rest are derivatives of the formula of `loss`. Arguments as there. At n = k
+    without ridge, where the loss is infinite, they are NaN.
+
+    Raises:
+        ValueError: n or k not positive, a negative ridge or noise, NaN.
+
+    Source: derived in docs/theory.md. Other derivatives (of gamma, in the spectrum, in time, of higher order) are in
+    [differentiable][regimes.differentiable].
+    """
+    (n, k, ridge, noise), shape = _flat(n=n, k=k, ridge=ridge, noise=noise)
+    levels = spectrum.compressed
+    gamma, one, two, x, y, slope, _ = _solve(levels, n, k, ridge)
+    once, twice = _power(levels, gamma)
+    thrice, three = np.empty_like(gamma), np.empty_like(gamma)
+    for part in _chunks(levels, len(gamma)):
+        share = gamma[part, None] / (levels.eigenvalues + gamma[part, None])
+        thrice[part], three[part] = share**3 @ levels.power, (1 - share) ** 3 @ levels.multiplicity
+    thrice += levels.tail_power
+    a, b = 1 / n, 1 / k
+    both = np.isinf(n) & np.isinf(k)  # nothing but the tail is unlearnt, and nothing changes
+    one, two, three = (np.where(both, 0.0, value) for value in (one, two, three))
+    r = np.maximum(one - two, 0.0)
+    over = y + b * r  # slope = y/over
+    numerator = twice + (1 - slope) * (once - twice) + noise
+    denominator = x + a * r * slope
+    found = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        w = x * y + r * (a * y + b * x)
+        # (d ln gamma, d(1/n), d(1/k)) for a unit change of ln n, of ln k and of ln ridge.
+        for step, da, db in ((-y / w, -a, 0 * b), (-x * b * one / w, 0 * a, -b), (x * y / w, 0 * a, 0 * b)):
+            d_one, d_r = -r * step, (2 * (two - three) - r) * step
+            dx, dy = -a * d_one - one * da, -b * d_one - one * db
+            d_slope = np.where(over > 0, (dy * b * r - y * (b * d_r + r * db)) / over**2, 0.0)
+            d_numerator = ((once - twice) * (1 - slope) + 2 * (twice - thrice) * slope) * step - d_slope * (
+                once - twice
+            )
+            d_denominator = dx + (a * d_r + r * da) * slope + a * r * d_slope
+            change = (d_numerator - numerator / denominator * d_denominator) / denominator
+            found.append(np.where(numerator == 0, 0.0, change))
+    for index, idle in enumerate((np.isinf(n), np.isinf(k), ridge == 0)):
+        found[index] = np.where(idle, 0.0, found[index])
+    return Derivatives(*(field.reshape(shape)[()] for field in found))
 
 
 def learnability(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0) -> Values:

@@ -82,9 +82,10 @@ def optimal_ridge(spectrum: Spectrum, n: Any, k: Any = np.inf, noise: Any = 0.0)
     if np.isinf(n).any():
         raise ValueError("`n` must be finite: with infinite data any finite ridge is negligible.")
     without = np.asarray(equivalents.loss(spectrum, n, k, 0.0, noise))
-    # The explicit ridge against the implicit one, n gamma: nothing below 1e-6 of it matters, nor above the trace.
+    # The explicit ridge against the implicit one, n gamma: nothing below 1e-6 of it matters, nor far above the trace,
+    # or far above trace x noise/power, the best ridge where noise is all there is.
     low = n * np.maximum(np.asarray(equivalents.solve(spectrum, n, k).gamma), 1e-6 * spectrum.eigenvalues[-1]) * 1e-6
-    high = n * spectrum.trace * 1e4 + low * 10
+    high = np.maximum(n, noise / max(spectrum.total_power, 1e-100)) * spectrum.trace * 1e4 + low * 10
     at, loss = _minimum(
         lambda log_ridge, *rest: np.asarray(equivalents.loss(spectrum, rest[0], rest[1], np.exp(log_ridge), rest[2])),
         np.log(low),
@@ -135,7 +136,7 @@ def smallest_width(spectrum: Spectrum, n: Any, noise: Any, *, tolerance: float =
     Args:
         spectrum: kernel and target.
         n: numbers of samples, positive and finite.
-        noise: variance of the label noise, positive: without noise width always pays, k_min ~ n.
+        noise: variance of the label noise, positive: without noise k_min grows as n, or faster.
         tolerance: relative excess over infinite width that counts as adequate.
 
     Raises:
@@ -146,14 +147,16 @@ def smallest_width(spectrum: Spectrum, n: Any, noise: Any, *, tolerance: float =
     tolerance = _checks.number("tolerance", tolerance, low=0, strict=True)
     (n, noise), shape = equivalents._flat(n=n, noise=noise)
     if (noise == 0).any():
-        raise ValueError("`noise` must be positive: without label noise no finite multiple of the limit is adequate.")
+        raise ValueError("`noise` must be positive: without label noise the width must grow with n, or faster.")
     goal = (np.asarray(optimal_ridge(spectrum, n, np.inf, noise).loss) - noise) * (1 + tolerance)
 
     def excess(log_k: Array, n: Array, noise: Array, goal: Array) -> Array:
         return np.log((np.asarray(optimal_ridge(spectrum, n, np.exp(log_k), noise).loss) - noise) / goal)
 
-    # One feature at the least; a hundred samples' worth of features is as good as infinitely many.
-    low, high = np.zeros(n.shape), np.log(1e3 * n * (1 + 1 / tolerance))
+    low, high = np.zeros(n.shape), np.log(1e3 * n * (1 + 1 / tolerance))  # one feature at the least
+    # The excess falls as 1/k, but for little noise on a smooth target from n^(1+alpha) times the limit.
+    while (short := (excess(high, n, noise, goal) > 0) & (high < 100)).any():
+        high = high + 5 * short
     enough = excess(low, n, noise, goal) <= 0
     width = np.ones(n.shape)
     if not enough.all():
@@ -214,11 +217,15 @@ def _minimum(
     here = np.arange(len(low))
     at, smallest = grid[best, here], values[best, here]
     inside = (best > 0) & (best < steps - 1)
-    # On a plateau, flat to rounding, there is nothing to refine: the grid value stands.
-    left, right = (values[np.clip(best + shift, 0, steps - 1), here] for shift in (-1, 1))
-    inside &= np.minimum(left, right) > smallest * (1 + 1e-10)
+    # A neighbour may be equal to rounding, one of two either side of the minimum: the next but one brackets it.
+    left, right = (np.clip(best + shift, 0, steps - 1) for shift in (-1, 1))
+    level = smallest * (1 + 1e-10)
+    left = np.maximum(left - (values[left, here] <= level), 0)
+    right = np.minimum(right + (values[right, here] <= level), steps - 1)
+    # On a plateau there is nothing to refine: the grid value stands.
+    inside &= np.minimum(values[left, here], values[right, here]) > level
     if inside.any():
-        bracket = tuple(grid[best[inside] + shift, here[inside]] for shift in (-1, 0, 1))
+        bracket = tuple(grid[index[inside], here[inside]] for index in (left, best, right))
         found = elementwise.find_minimum(
             function,
             bracket,

@@ -34,9 +34,9 @@ class Shares(NamedTuple):
     limit: Array
     """Reducible loss if the larger of n and k were infinite, trained to the end, at this ridge."""
     excess: Array
-    """What the larger of n and k, being finite, adds: the variance-limited part."""
+    """What the larger of n and k, being finite, adds: the variance-limited part. Infinite at n = k without ridge."""
     time: Array
-    """What stopping at a finite time adds; negative where early stopping helps."""
+    """What stopping at a finite time adds; negative where early stopping helps, without bound at n = k."""
     irreducible: Array
     """The label noise."""
 
@@ -124,7 +124,7 @@ def phase_map(
     """
     high = min(1e6, spectrum.resolved, spectrum.modes / 2)
     points = 61 if math.isinf(time) else 31  # a point in time costs a hundred times more
-    default = np.geomspace(2, high, points) if high > 4 else np.linspace(0.5, spectrum.modes, points)
+    default = np.geomspace(2, high, points) if high > 4 else np.linspace(min(0.5, high), 2 * high, points)
     n, k = (
         default if value is None else _checks.finite_array(name, value, ndim=1) for name, value in (("n", n), ("k", k))
     )
@@ -141,17 +141,17 @@ def phase_map(
         wide = np.asarray(equivalents.loss(spectrum, rows, np.inf, ridge, noise))
         rich = np.asarray(equivalents.loss(spectrum, np.inf, columns, ridge, noise))
         limit = np.where(rows <= columns, wide, rich) - noise
-        excess = trained - noise - limit
+        excess = np.where(np.isinf(limit), 0.0, trained - noise - limit)
         late = np.where(np.isinf(trained) & np.isinf(surface.loss), 0.0, surface.loss - trained)
         shares = Shares(limit, excess, late, np.full(limit.shape, noise))
         reducible, early = trained - noise, surface.loss - noise
         gamma = np.asarray(equivalents.solve(spectrum, rows, columns, ridge).gamma)
         free = np.asarray(equivalents.solve(spectrum, rows, columns).gamma)
         tests = {
-            "small": parts.bias >= 0.9 * spectrum.total_power,
-            "time": late >= 0.5 * early,
+            "small": parts.bias > 0.9 * spectrum.total_power,
+            "time": late > 0.5 * early,
             "ridge": gamma >= 2 * free,
-            "interpolation": np.isinf(excess) | (excess >= 0.5 * reducible),
+            "interpolation": np.isinf(excess) | (excess > 0.5 * reducible),
             "noise": parts.noise_data + parts.noise_features >= 0.5 * reducible,
             "data": np.broadcast_to(rows <= columns, limit.shape),
         }
@@ -173,6 +173,7 @@ def _peaks(spectrum: Spectrum, k: Array, ridge: float, noise: float, time: float
         loss = np.asarray(equivalents.loss(spectrum, at, k[:, None], ridge, noise))
     else:
         loss = np.asarray(dynamics.gradient_flow(spectrum, time, at, k[:, None], ridge, noise))
-    inner = (loss[:, 1:-1] > loss[:, :-2]) & (loss[:, 1:-1] > loss[:, 2:])
+    lower = loss * (1 - 1e-9)  # ripples of rounding are no peaks
+    inner = (lower[:, 1:-1] > loss[:, :-2]) & (lower[:, 1:-1] > loss[:, 2:])
     best = np.where(inner, loss[:, 1:-1], -np.inf).argmax(axis=1) + 1
     return np.where(inner.any(axis=1), at[np.arange(len(k)), best], np.nan)

@@ -3,13 +3,15 @@ import math
 import time
 import tracemalloc
 
+import jax
 import numpy as np
 import oracles
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from regimes import equivalents, spectra
+from regimes import differentiable, equivalents, spectra
+from regimes._precision import float64
 from regimes.spectrum import Spectrum
 
 INF = math.inf
@@ -598,3 +600,26 @@ def test_bad_ensembles_and_layers_get_a_sentence(options, message):
 def test_cross_validation_needs_a_ridge(ridge, kappa):
     with pytest.raises(ValueError, match="`ridge` and `kappa` must be positive"):
         equivalents.gcv(0.1, 10, ridge, kappa)
+
+
+@pytest.mark.parametrize("spectrum", [law(1.2), spectra.power_law(0.7, 3.0), spectra.white(80)])
+def test_derivatives_are_those_of_the_differentiable_loss(spectrum):
+    n = np.array([50.0, 200.0, 100.0, 100.0, 30.0, INF, 70.0, 500.0, 20.0, 100.0])
+    k = np.array([200.0, 50.0, 130.0, 100.0, INF, 40.0, INF, 300.0, 500.0, 200.0])
+    ridge = np.array([0.02, 0.02, 0.0, 0.1, 0.0, 0.0, 0.3, 0.0, 1e-9, 30.0])
+    found = equivalents.derivatives(spectrum, n, k, ridge, 0.1)
+    of = differentiable.arguments(spectrum.compressed)
+    with float64():
+        slopes = jax.grad(
+            lambda n, k, ridge: differentiable.loss(**of, n=n, k=k, ridge=ridge, noise=0.1).sum(), argnums=(0, 1, 2)
+        )(n, k, ridge)
+    for slope, at, ours in zip(slopes, (n, k, ridge), found, strict=True):
+        expected = np.asarray(slope) * np.where(np.isinf(at), 0.0, at)
+        assert ours == pytest.approx(expected, rel=1e-8, abs=1e-10)
+
+
+def test_derivatives_are_undefined_only_where_the_loss_is_infinite():
+    found = equivalents.derivatives(law(1.2), 100, [100, INF, 100], [0, 0, 0.1], 0.1)
+    assert np.isnan(found.n[0])
+    assert np.isfinite([found.n[1:], found.k[1:], found.ridge[1:]]).all()
+    assert found.k[1] == found.ridge[1] == 0
