@@ -6,6 +6,7 @@ from . import equivalents as equivalents
 from . import estimate as estimate
 from . import factor as factor
 from . import frontiers as frontiers
+from . import inputs as inputs
 from . import kernels as kernels
 from . import optima as optima
 from . import phases as phases

@@ -48,6 +48,8 @@ TABLE = {
     "kernels": (1, "experiment"),
     "tasks": (1, "experiment"),
     "gram": (1, "experiment"),
+    "modes": (2, "experiment"),
+    "inputs": (2, "experiment"),
     "ridge": (2, "experiment"),
     "networks": (2, "experiment"),
     "sweep": (3, "experiment"),

@@ -424,7 +424,7 @@ BAD_TEXTS = {
     "text as npz": (".npz", b"a,b\n1,2\n", "could not be read as .npz"),
     "cut npz": (".npz", b"PK\x03\x04 and no more", "could not be read as .npz"),
     "cut npy": (".npy", b"\x93NUMPY\x01\x00", "could not be read as .npy"),
-    "unknown suffix": (".txt", b"1 2 3", "must be one of photographs, .* or a .npy, .npz or .csv file; got"),
+    "unknown suffix": (".txt", b"1 2 3", "must be one of photographs, .* or a .npy, .npz, .csv or .parquet file; got"),
 }
 
 
