@@ -17,7 +17,8 @@ and two Newton steps from its root, which change nothing in the value, carry the
 Everything is computed in float64, and numbers give NumPy's float64, whatever `jax_enable_x64` says; the flag stays
 as it was. With the flag off JAX hands over traced arguments rounded to float32, and results and gradients are rounded
 to float32 at the very end: seven digits, all correct. For sixteen turn the flag on. Only `time` under a
-transformation is refused then, because JAX (seen in 0.10) cannot transpose complex128 with the flag off.
+transformation is refused then, because JAX (seen in 0.10) cannot transpose complex128 with the flag off; before JAX
+0.8 every transformation is, because it lowers float64 wrongly.
 
 Source: equations as in `regimes.equivalents`; gradient flow from the same equation at complex ridge, see `loss`.
 """
@@ -148,6 +149,7 @@ def _known(value: Any) -> bool:
 
 def _call(function: Any, eigenvalues: Any, power: Any, n: Any, k: Any, ridge: Any, **given: Any) -> Any:
     """Check what is known, convert to float64 and call the compiled function."""
+    import jax
     import jax.numpy as jnp
 
     length = np.shape(eigenvalues)[-1:]
@@ -172,17 +174,15 @@ def _call(function: Any, eigenvalues: Any, power: Any, n: Any, k: Any, ridge: An
     for name, value in numbers.items():
         if _known(value):
             _check(name, np.asarray(value, dtype=np.float64))
-    if (
-        "time" in given
-        and jnp.result_type(float) != np.float64
-        and not all(map(_known, (*levels.values(), *numbers.values())))
-    ):
+    outside = jnp.result_type(float)  # what the caller's JAX computes in
+    traced = not all(_known(value) for value in (*levels.values(), *numbers.values()))
+    if traced and outside != np.float64 and ("time" in given or not hasattr(jax, "enable_x64")):
+        what = "`time`" if "time" in given else "`regimes.differentiable` on JAX before 0.8"
         raise ValueError(
-            "`time` under a JAX transformation needs 64-bit JAX: set jax_enable_x64, or put the whole call of "
+            f"{what} under a JAX transformation needs 64-bit JAX: set jax_enable_x64, or put the whole call of "
             "jax.grad, jax.jit or jax.vmap in `with jax.enable_x64(True):` (before JAX 0.8 "
             "`with jax.experimental.enable_x64():`)."
         )
-    outside = jnp.result_type(float)  # what the caller's JAX computes in
     with float64():
         every = [jnp.asarray(value, dtype=jnp.float64) for value in (*levels.values(), *numbers.values())]
         result = _compiled(function, len(numbers))(*every)

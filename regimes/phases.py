@@ -36,7 +36,7 @@ class Shares(NamedTuple):
     excess: Array
     """What the larger of n and k, being finite, adds: the variance-limited part. Infinite at n = k without ridge."""
     time: Array
-    """What stopping at a finite time adds; negative where early stopping helps, without bound at n = k."""
+    """What stopping at a finite time adds to the limit; negative where early stopping helps."""
     irreducible: Array
     """The label noise."""
 
@@ -136,28 +136,36 @@ def phase_map(
     surface = theory.predict_surface(spectrum, n=n, k=k, ridge=ridge, noise=noise, time=time)
     rows, columns = n[:, None], k[None, :]
     parts = equivalents.decompose(spectrum, rows, columns, ridge, noise)
+    stops, fits = math.isfinite(time), noise > 0
+
+    def limit_at(time: float) -> Array:
+        wide = dynamics.gradient_flow(spectrum, time, rows, np.inf, ridge, noise)
+        rich = dynamics.gradient_flow(spectrum, time, np.inf, columns, ridge, noise)
+        return np.where(rows <= columns, wide, rich) - noise
+
+    trained = limit_at(math.inf)
+    limit = limit_at(time) if stops else trained
+    gamma = np.asarray(equivalents.solve(spectrum, rows, columns, ridge).gamma)
+    free = np.asarray(equivalents.solve(spectrum, rows, columns).gamma)
+    fitted = parts.noise_data + parts.noise_features
+    if stops and fits:
+        fitted = surface.loss - noise - np.asarray(dynamics.gradient_flow(spectrum, time, rows, columns, ridge))
     with np.errstate(invalid="ignore"):
-        trained = np.asarray(parts.total)
-        wide = np.asarray(equivalents.loss(spectrum, rows, np.inf, ridge, noise))
-        rich = np.asarray(equivalents.loss(spectrum, np.inf, columns, ridge, noise))
-        limit = np.where(rows <= columns, wide, rich) - noise
-        excess = np.where(np.isinf(limit), 0.0, trained - noise - limit)
-        late = np.where(np.isinf(trained) & np.isinf(surface.loss), 0.0, surface.loss - trained)
-        shares = Shares(limit, excess, late, np.full(limit.shape, noise))
-        reducible, early = trained - noise, surface.loss - noise
-        gamma = np.asarray(equivalents.solve(spectrum, rows, columns, ridge).gamma)
-        free = np.asarray(equivalents.solve(spectrum, rows, columns).gamma)
+        reducible = surface.loss - noise
+        excess = np.where(np.isinf(limit), 0.0, reducible - limit)
+        late = limit - trained if stops else np.zeros(limit.shape)
+        shares = Shares(trained, excess, late, np.full(limit.shape, noise))
         tests = {
             "small": parts.bias > 0.9 * spectrum.total_power,
-            "time": late > 0.5 * early,
+            "time": late > 0.5 * reducible,
             "ridge": gamma >= 2 * free,
             "interpolation": np.isinf(excess) | (excess > 0.5 * reducible),
-            "noise": parts.noise_data + parts.noise_features >= 0.5 * reducible,
+            "noise": fitted >= 0.5 * reducible,
             "data": np.broadcast_to(rows <= columns, limit.shape),
         }
-    if math.isinf(time):
+    if not stops:
         del tests["time"]
-    if noise == 0:
+    if not fits:
         del tests["noise"]
     if ridge == 0:
         del tests["ridge"]

@@ -272,8 +272,8 @@ def local_exponents(
         with np.errstate(divide="ignore", invalid="ignore"):
             excess = np.asarray(equivalents.loss(spectrum, n, k, ridge, noise)) - noise
             known = equivalents.derivatives(spectrum, n, k, ridge, noise)
-            static = [np.where(slope == 0, 0.0, -slope / excess)[()] for slope in known]
-        return LocalExponents(*static, np.zeros(np.shape(excess))[()])
+            in_n, in_k, in_ridge = (np.where(slope == 0, 0.0, -slope / excess)[()] for slope in known)
+        return LocalExponents(in_n, in_k, in_ridge, np.zeros(np.shape(excess))[()])
     every = (np.asarray(value, dtype=np.float64) for value in (n, k, ridge, times, noise))
     *points, noise = (np.array(array) for array in np.broadcast_arrays(*every))
     of = differentiable.arguments(spectrum.compressed)
@@ -339,7 +339,7 @@ def pathwise_loss(eigenvalues: Any, samples: Any, projection: Any, ridge: float 
     """The loss of one data set and one projection, averaged over targets from the prior: no approximation.
 
     With Z (n x modes) the whitened samples, A (k x modes) the projection and f the filter of ridge or of gradient
-    flow, loss = | L - (A L)^T f(X) (Z L) |_F^2, L = Lambda^(1/2), X = Z Lambda A^T. Exchanging Z and A transposes the
+    flow, loss = | L - (A L)^T f(X) (Z L) |_F^2, L = Lambda^(1/2), X = Z L A^T. Exchanging Z and A transposes the
     matrix inside, so the loss at (Z, A, ridge) equals that at (A, Z, ridge k/n), whatever the distributions.
 
     Args:
@@ -367,7 +367,7 @@ def pathwise_loss(eigenvalues: Any, samples: Any, projection: Any, ridge: float 
         raise ValueError(f"`time` must not be negative, got {time}.")
     n, k = len(samples), len(projection)
     root = np.sqrt(eigenvalues)
-    left, singular, right = np.linalg.svd(samples * eigenvalues @ projection.T / math.sqrt(k), full_matrices=False)
+    left, singular, right = np.linalg.svd(samples * root @ projection.T / math.sqrt(k), full_matrices=False)
     kept = singular > singular[0] * max(n, k) * np.finfo(np.float64).eps
     left, singular, right = left[:, kept], singular[kept], right[kept]
     rate = (singular**2 + ridge) / n
@@ -398,8 +398,8 @@ def duality_report(
         ValueError: n, k or modes not a positive whole number, a negative ridge or noise.
     """
     n, k, modes = _checks.count("n", n), _checks.count("k", k), _checks.count("modes", modes)
-    swapped = dual(n, k, ridge)
-    checks = [_pathwise_check(spectrum, n, k, swapped, modes, seed)]
+    noise, swapped = _checks.number("noise", noise, low=0), dual(n, k, ridge)
+    checks = [_pathwise_check(spectrum, n, k, ridge, swapped.ridge, modes, seed)]
     prior = spectrum.with_prior()
     points = ((n, k, ridge), (swapped.n, swapped.k, swapped.ridge))
     here = [float(equivalents.loss(prior, *point)) for point in points]
@@ -432,7 +432,7 @@ def _proportional(spectrum: Spectrum, prior: Spectrum) -> bool:
 
 def _gap(one: float, other: float, scale: float) -> float:
     """Relative difference of two losses; those below 1e-12 of `scale` are zero but for rounding."""
-    return abs(one - other) / max(one, other, 1e-12 * scale)
+    return float(abs(one - other) / max(one, other, 1e-12 * scale))
 
 
 def _draw(spectrum: Spectrum, n: int, k: int, modes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -444,15 +444,11 @@ def _draw(spectrum: Spectrum, n: int, k: int, modes: int, seed: int) -> tuple[np
     return eigenvalues, random.standard_normal((n, total)), random.standard_normal((k, total))
 
 
-def _pathwise_check(spectrum: Spectrum, n: int, k: int, swapped: Point, modes: int, seed: int) -> Check:
+def _pathwise_check(spectrum: Spectrum, n: int, k: int, ridge: float, other: float, modes: int, seed: int) -> Check:
     values, samples, projection = _draw(spectrum, n, k, modes, seed)
-    ridge = swapped.ridge * n / k
     pairs = [
-        (
-            pathwise_loss(values, samples, projection, ridge, time),
-            pathwise_loss(values, projection, samples, swapped.ridge, time),
-        )
-        for time in (10 / values[0], math.inf)
+        (pathwise_loss(values, samples, projection, ridge, t), pathwise_loss(values, projection, samples, other, t))
+        for t in (10 / values[0], math.inf)
     ]
     worst = max(_gap(one, other, values.sum()) for one, other in pairs)
     what = f"one draw of data and projection on {len(values)} modes, exchanged; early and late"

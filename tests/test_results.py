@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from regimes.results import Comparison, Estimate, LearningCurve, log_slope
+from regimes.results import Caution, Comparison, Estimate, LearningCurve, LossSurface, log_slope
 
 
 def test_log_slope_of_a_power_law_is_its_exponent():
@@ -127,3 +127,55 @@ def test_a_slope_measured_once_has_an_infinite_interval():
 def test_a_level_that_is_not_a_share_is_refused():
     with pytest.raises(ValueError, match="`level` must lie between 0 and 1, got 95"):
         Estimate.from_halves(1.0, np.array([1.0, 1.1]), level=95)
+
+
+@pytest.mark.parametrize(
+    ("caution", "text"),
+    [
+        (Caution("samples repeat"), "samples repeat"),
+        (Caution("too smooth", (1.1, 1.25)), "too smooth by a factor of 1.1 to 1.25"),
+        (Caution("too smooth", (1.5, 1.5)), "too smooth by a factor of 1.5"),
+    ],
+)
+def test_a_caution_prints_its_reason_and_its_factor_where_known(caution, text):
+    assert str(caution) == text
+
+
+def test_a_curve_prints_its_caution_only_where_it_has_one():
+    at, caution = np.array([1.0, 2.0]), Caution("too smooth", (1.5, 1.5))
+    careful = LearningCurve("n", at, at, caution=caution, source="theory")
+    assert str(careful).endswith("1 to 2 - theory; caution: too smooth by a factor of 1.5")
+    assert careful.caution is caution
+    assert "caution" not in str(LearningCurve("n", at, at))
+    assert LearningCurve.from_trials("n", at, at).caution is None
+
+
+def surface(**given):
+    n, k = np.array([1.0, 2.0, 4.0]), np.array([10.0, 30.0])
+    return LossSurface(n, k, np.arange(6.0).reshape(3, 2), **given)
+
+
+def test_rows_and_columns_of_a_surface_are_learning_curves():
+    caution = Caution("too smooth")
+    whole = surface(stderr=np.arange(6.0).reshape(3, 2) / 10, fixed={"ridge": 0.5}, source="here", caution=caution)
+    column, row = whole.along_n(1), whole.along_k(2)
+    assert (column.along, row.along) == ("n", "k")
+    assert column.at.tolist() == [1, 2, 4]
+    assert column.loss.tolist() == [1, 3, 5]
+    assert column.stderr.tolist() == pytest.approx([0.1, 0.3, 0.5])
+    assert column.fixed == {"k": 30.0, "ridge": 0.5}
+    assert row.at.tolist() == [10, 30]
+    assert row.loss.tolist() == [4, 5]
+    assert row.stderr.tolist() == pytest.approx([0.4, 0.5])
+    assert row.fixed == {"n": 4.0, "ridge": 0.5}
+    assert column.source == row.source == "here"
+    assert column.caution is row.caution is caution
+    assert column.trials is None
+    assert surface().along_n(0).stderr is None
+    assert surface().along_n(0).fixed == {"k": 10.0}
+
+
+def test_a_surface_prints_its_extent():
+    assert str(surface()) == "loss surface, 3 n from 1 to 4 by 2 k from 10 to 30: 0 to 5"
+    whole = str(surface(fixed={"ridge": 0.5, "noise": 0.0}, caution=Caution("too smooth", (1.1, 1.2))))
+    assert "(ridge = 0.5, noise = 0): 0 to 5; caution: too smooth by a factor of 1.1 to 1.2" in whole
