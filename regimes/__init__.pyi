@@ -6,8 +6,10 @@ from . import equivalents as equivalents
 from . import estimate as estimate
 from . import factor as factor
 from . import frontiers as frontiers
+from . import gram as gram
 from . import inputs as inputs
 from . import kernels as kernels
+from . import modes as modes
 from . import optima as optima
 from . import phases as phases
 from . import plots as plots

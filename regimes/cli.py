@@ -60,7 +60,8 @@ def verify(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="photographs, digits, sphere, torus, teacher-student, or a .npy, .npz or .csv file; may be repeated. "
+            help="photographs, digits, sphere, torus, teacher-student, openml:NAME, or a .npy, .npz, .csv or .parquet "
+            "file; may be repeated. "
             "Default: photographs with a prior teacher and digits with their labels."
         ),
     ] = None,
@@ -142,7 +143,9 @@ def theory(
     time: Annotated[float, typer.Option(help="Gradient-flow time. Default: trained to the end.")] = math.inf,
     n: Annotated[str, typer.Option(help="Numbers of samples, separated by commas; inf is allowed.")] = "",
     k: Annotated[str, typer.Option(help="Numbers of features, separated by commas; inf is allowed.")] = "",
-    duality: Annotated[bool, typer.Option("--duality", help="Also the duality levels, at the first finite n and k.")] = False,
+    duality: Annotated[
+        bool, typer.Option("--duality", help="Also the duality levels at the first finite n, k.")
+    ] = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the phase map to this .png, .svg or .pdf.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write the table of losses to this .csv or .parquet.")] = None,
 ) -> None:
@@ -156,7 +159,7 @@ def theory(
     )  # fmt: skip
     pairs = _pairs(_numbers("n", n), _numbers("k", k), min(spectrum.resolved, spectrum.modes / 2))
     # Refuse bad numbers and paths before the work begins.
-    equivalents.loss(spectrum, *zip(*pairs, strict=True), ridge, noise)
+    equivalents.loss(spectrum, [one for one, _ in pairs], [other for _, other in pairs], ridge, noise)
     if not time > 0:
         raise ValueError(f"`time` must be positive, got {time:g}.")
     place = _dual_place(pairs) if duality else None
@@ -179,6 +182,9 @@ def theory(
     parts = [name for name in rows[0] if name in PARTS]
     others = [name for name in rows[0] if name not in PARTS and name not in ("n", "k")]
     console.print(_loss_table(rows, "Losses, and local exponents of L - noise", ["n", "k", *others]))
+    for row in rows:
+        if math.isinf(row["loss"]):
+            console.print(f"infinite at n = {row['n']:g}, k = {row['k']:g}: {_why_infinite(row)}\n", highlight=False)
     console.print(_loss_table(rows, "Parts of the loss trained to the end", ["n", "k", *parts]))
     if place is not None:
         report = predictions.duality_report(spectrum, *place, ridge, noise)
@@ -210,6 +216,10 @@ def _spectrum(
             + (f"; got {' and '.join('--' + name for name in asked)}." if asked else ".")
         )
     if asked == ["alpha"]:
+        if kernel is not None:
+            raise ValueError(
+                f"`kernel` {kernel!r} needs inputs: give `--sphere`, `--torus` or `--hypercube`, not `--alpha`."
+            )
         alpha = given["alpha"]
         return spectra.power_law(alpha, beta, modes=modes), (alpha, beta)
     depth, length = shape["depth"], shape["length"]
@@ -272,7 +282,7 @@ def _show_rates(console: Console, rates: Any, *, amplitudes: bool) -> None:
         logarithm = f" ln {at}" if rate.logarithm else ""
         law = f"{rate.quantity} ~ {factor}{at}^{0 - rate.exponent:.3g}{logarithm}"
         console.print(f"{escape(rate.regime)}: [bold]{escape(law)}[/]", highlight=False, soft_wrap=True)
-        console.print(Padding(escape(rate.reason), (0, 0, 0, 4)), highlight=False)
+        console.print(Padding(escape(rate.reason), (0, 0, 0, 4), expand=False), highlight=False)
     console.print()
 
 
@@ -308,6 +318,12 @@ def _loss_rows(spectrum: Any, pairs: Any, ridge: float, noise: float, time: floa
             | dict(zip(PARTS, (float(part[row]) for part in parts), strict=True))
         )
     return rows
+
+
+def _why_infinite(row: dict[str, float]) -> str:
+    if row["n"] == row["k"]:
+        return "as many features as samples and no ridge, the interpolation peak"
+    return "as many samples as modes and no ridge, so that the label noise is fitted without bound"
 
 
 def _loss_table(rows: list[dict[str, float]], title: str, columns: Sequence[str]) -> Table:

@@ -168,7 +168,8 @@ def phase_map(found: PhaseMap, ax: Any = None) -> Any:
         ax = Figure(figsize=(6.2, 4.4), layout="constrained").subplots()
     n, k = found.surface.n, found.surface.k
     ax.set(xscale="log", yscale="log", xlabel="training samples n", ylabel="random features k")
-    ax.set(xlim=(n[0], n[-1]), ylim=(k[0], k[-1]))  # before the labels of the contours, which cut gaps to scale
+    limits = [(axis[0], axis[-1]) if len(axis) > 1 else (axis[0] / 2, axis[0] * 2) for axis in (n, k)]
+    ax.set(xlim=limits[0], ylim=limits[1])  # before the labels of the contours, which cut gaps to scale
     number = np.array([PHASES.index(name) for name in found.phase.ravel()]).reshape(found.phase.shape)
     colours = ListedColormap([_PHASE_LOOK[name][0] for name in PHASES])
     ax.pcolormesh(n, k, number.T, cmap=colours, vmin=-0.5, vmax=len(PHASES) - 0.5, alpha=0.35, shading="nearest", lw=0)
@@ -199,19 +200,21 @@ def phase_map(found: PhaseMap, ax: Any = None) -> Any:
 
 
 def _finish(ax: Any, rows: int) -> None:
-    """Ticks at 1, 2 and 5, light grid, and a legend of so many rows in head-room made for it."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """Ticks at 1, 2 and 5 or at powers of ten, light grid, and a legend of so many rows in head-room made for it."""
+    from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, NullFormatter
 
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-        axis.set_minor_locator(LogLocator(base=10, subs=(3, 4, 6, 7, 8, 9)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
-    ax.grid(which="major", lw=0.4, color="0.88")
     ax.autoscale_view()
     low, high = ax.get_ylim()
     room = min(0.085 * rows, 0.6)  # share of the height
     ax.set_ylim(low, high * (high / low) ** (room / (1 - room)))
+    for axis in (ax.xaxis, ax.yaxis):
+        first, last = axis.get_view_interval()
+        many = last > 1e4 * first  # decades: ticks between powers of ten would crowd, and none would be drawn
+        axis.set_major_locator(LogLocator(base=10, subs=(1,) if many else (1, 2, 5)))
+        axis.set_minor_locator(LogLocator(base=10, subs="auto" if many else (3, 4, 6, 7, 8, 9)))
+        axis.set_major_formatter(LogFormatterSciNotation() if many else FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    ax.grid(which="major", lw=0.4, color="0.88")
     ax.legend(loc="upper right", frameon=False, handlelength=1.2, borderpad=0, labelspacing=0.35)
 
 

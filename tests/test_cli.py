@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regimes import cli, verify
+from regimes import asymptotics, cli, dynamics, equivalents, optima, profiles, spectra, theory, verify
 
 SAMPLES = 300
 FILES = ["duality.csv", "exponents.csv", "four_regimes.png", "four_regimes.svg", "points.csv", "run.json"]
@@ -54,10 +54,19 @@ def plain(text):
 # Help
 
 
-def test_help_names_the_command(regimes):
+def test_help_names_the_commands(regimes):
     code, out, _ = regimes("--help")
     assert code == 0
     assert "verify" in plain(out)
+    assert "theory" in plain(out)
+
+
+def test_help_of_theory_names_every_option(regimes):
+    code, out, _ = regimes("theory", "--help")
+    assert code == 0
+    names = "alpha beta modes sphere torus hypercube kernel depth activation length smoothness ridge noise time"
+    names = (*names.split(), "n", "k", "duality", "figure", "table")
+    assert [name for name in names if not re.search(rf"--{name}\b", plain(out))] == []
 
 
 def test_help_of_verify_names_every_option(regimes):
@@ -103,7 +112,7 @@ BAD_DATA = {
     "words.csv": "columns must be numbers",
     "few.csv": "20 samples; the four regimes need at least",
     "cut.npz": "could not be read as .npz",
-    "wrong.txt": ".npy, .npz or .csv file",
+    "wrong.txt": ".npy, .npz, .csv",
 }
 BAD_OPTIONS = {
     "--n 100000": "`n` is 100000",
@@ -245,3 +254,184 @@ def test_same_seed_writes_the_same_numbers_another_seed_others_and_the_users_fil
     assert not [name for name in one if one[name] == other[name]]
     assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "notes.txt"])
     assert (out / "notes.txt").read_text() == "mine"
+
+
+# The theory
+
+COLUMNS = ["n", "k", "loss", "in n", "in k", "best ridge", "loss there"]
+PARTS = ["bias", "data", "features", "both", "fitted noise", "noise"]
+
+
+def test_power_law_prints_the_laws_the_exponents_and_the_losses_of_the_library(regimes):
+    options = "--alpha 0.7 --beta 1.5 --noise 0.01 --ridge 0.001 --n 50,inf --k 200"
+    code, out, error = regimes("theory", *options.split())
+    assert (code, error) == (0, "")
+    text = plain(out)
+    spectrum = spectra.power_law(0.7, 1.5, modes=1e8)
+    assert str(spectrum) in text
+    for rate in asymptotics.rates(0.7, 1.5, noise=0.01):
+        factor = f"{rate.amplitude:.3g} " if np.isfinite(rate.amplitude) else ""
+        assert f"{rate.regime}: {rate.quantity} ~ {factor}{rate.along}^" in text
+    assert str(theory.exponents(spectrum)) in text
+    losses = equivalents.loss(spectrum, [50, np.inf], 200, 0.001, 0.01)
+    assert re.search(rf"^ *50 +200 +{losses[0]:.4g} ", text, re.MULTILINE)
+    assert re.search(rf"^ *inf +200 +{losses[1]:.4g} .* - +- *$", text, re.MULTILINE)
+    assert "duality" not in text
+
+
+def test_default_sizes_are_decades_along_both_axes(regimes, tmp_path):
+    code, *_ = regimes("theory", "--alpha", "1", "--modes", "50000", "--table", tmp_path / "t.csv")
+    assert code == 0
+    table = pd.read_csv(tmp_path / "t.csv")
+    decades = [10.0, 100, 1000]  # the spectrum is resolved up to 5000
+    assert table["n"].tolist() == decades + [np.inf] * 3
+    assert table["k"].tolist() == [np.inf] * 3 + decades
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_table_holds_the_librarys_numbers_for_all_pairs(regimes, tmp_path, ending):
+    path = tmp_path / "new" / f"t.{ending}"
+    options = "--alpha 0.7 --beta 1.5 --noise 0.1 --ridge 0.5 --time 30 --n 20,80,inf --k 40,inf"
+    code, out, error = regimes("theory", *options.split(), "--table", path)
+    assert (code, error) == (0, "")
+    assert f"Table written to {path}" in out
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    table = pd.read_csv(path) if ending == "csv" else pd.read_parquet(path)
+    assert list(table.columns) == [*COLUMNS[:5], "in t", *COLUMNS[5:], *PARTS]
+    n, k = table["n"].to_numpy(), table["k"].to_numpy()
+    assert list(zip(n, k, strict=True)) == [(one, other) for one in (20, 80, np.inf) for other in (40, np.inf)]
+    spectrum = spectra.power_law(0.7, 1.5, modes=1e8)
+    assert table["loss"].to_numpy() == pytest.approx(dynamics.gradient_flow(spectrum, 30, n, k, 0.5, 0.1), rel=1e-12)
+    slopes = theory.local_exponents(spectrum, n, k, 0.5, 0.1, 30)
+    for column, values in (("in n", slopes.n), ("in k", slopes.k), ("in t", slopes.time)):
+        assert table[column].to_numpy() == pytest.approx(values, rel=1e-12)
+    assert table[PARTS].sum(axis=1).to_numpy() == pytest.approx(equivalents.loss(spectrum, n, k, 0.5, 0.1), rel=1e-10)
+    assert table["bias"].to_numpy() == pytest.approx(equivalents.decompose(spectrum, n, k, 0.5, 0.1).bias, rel=1e-12)
+    finite = np.isfinite(n)
+    best = optima.optimal_ridge(spectrum, n[finite], k[finite], 0.1)
+    assert table["best ridge"][finite].to_numpy() == pytest.approx(best.at, rel=1e-4)
+    assert table["loss there"][finite].to_numpy() == pytest.approx(best.loss, rel=1e-9)
+    assert table.loc[~finite, ["best ridge", "loss there"]].isna().all(axis=None)
+
+
+def test_an_infinite_loss_is_printed_with_its_reason(regimes):
+    code, out, _ = regimes(
+        "theory", *["--alpha", "0.5", "--modes", "300", "--noise", "0.1", "--n", "100,300", "--k", "100,400"]
+    )
+    assert code == 0
+    assert "infinite at n = 100, k = 100: as many features as samples" in out
+    code, out, _ = regimes("theory", *["--hypercube", "6", "--kernel", "laplace", "--noise", "0.1", "--n", "64"])
+    assert "infinite at n = 64, k = inf: as many samples as modes" in out
+
+
+KERNELS = {
+    "--sphere 3": (spectra.sphere(profiles.ntk(1), 3), 1 / 3),
+    "--sphere 2 --kernel nngp --depth 2 --activation erf": (spectra.sphere(profiles.nngp(2, "erf"), 2), None),
+    "--sphere 4 --kernel arc-cosine --depth 2": (spectra.sphere(profiles.arc_cosine(2), 4), 5 / 4),
+    "--sphere 3 --kernel laplace --length 2": (spectra.sphere(profiles.laplace(2), 3), 1 / 3),
+    "--sphere 3 --kernel matern --smoothness 1.5 --beta 0.8": (
+        spectra.sphere(profiles.matern(1.5, 1), 3, target=0.8),
+        1,
+    ),
+    "--sphere 5 --kernel gaussian": (spectra.sphere(profiles.gaussian(1), 5), None),
+    "--torus 1": (spectra.torus(profiles.ornstein_uhlenbeck(1), 1), 1),
+    "--torus 1 --kernel bernoulli --length 2": (spectra.torus(profiles.bernoulli(2), 1), 3),
+    "--torus 2 --kernel poisson --length 0.5": (spectra.torus(profiles.poisson(0.5), 2), None),
+    "--hypercube 10": (spectra.hypercube(profiles.ntk(1), 10), None),
+    "--hypercube 9 --kernel laplace": (spectra.hypercube(profiles.laplace(1), 9), None),
+}
+"""Options -> the spectrum they mean and the alpha of its asymptotic power law."""
+
+
+@pytest.mark.parametrize("options", KERNELS)
+def test_kernels_give_the_spectra_of_the_library_and_the_laws_of_their_smoothness(regimes, options):
+    spectrum, alpha = KERNELS[options]
+    code, out, error = regimes("theory", *options.split(), "--n", "20", "--k", "inf")
+    assert (code, error) == (0, "")
+    assert str(spectrum) in out
+    assert (f"Caution: {spectrum.caution}" in out) == (spectrum.caution is not None)
+    assert re.search(rf"^ *20 +inf +{equivalents.loss(spectrum, 20):.4g} ", out, re.MULTILINE)
+    assert ("Asymptotic laws" in out) == (alpha is not None)
+    if alpha is not None:  # an amplitude would be that of i^-(1+alpha), which the kernel's eigenvalues are not
+        beta = 0.8 if "--beta" in options else alpha
+        assert f"resolution-limited in n: L(n, inf) at noise 0 ~ n^-{min(beta, 2 * (1 + alpha)):.3g}\n" in out
+
+
+def test_duality_report_is_printed_at_the_first_finite_pair(regimes):
+    options = ("--alpha", "1", "--modes", "2000", "--noise", "0.1", "--duality")
+    code, out, _ = regimes("theory", *options, "--n", "inf,20", "--k", "30")
+    assert code == 0
+    assert "duality at (20, 30)" in out
+    table = out.partition("duality at")[2]
+    levels = [str(c.level) for c in theory.duality_report(spectra.power_law(1, modes=2000), 20, 30, 0.0, 0.1)]
+    assert re.findall(r"^ (\d) ", table, re.MULTILINE) == levels
+    assert table.count("holds") == len(levels)
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_phase_map_is_drawn_and_its_phases_printed(regimes, tmp_path, ending):
+    path = tmp_path / "new" / f"map.{ending}"
+    code, out, error = regimes("theory", "--alpha", "1", "--n", "20", "--noise", "0.1", "--figure", path)
+    assert (code, error) == (0, "")
+    assert f"Phase map written to {path}" in out
+    assert "noise: fitted label noise is most of the reducible loss" in out
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    if ending == "png":
+        from matplotlib.image import imread
+
+        assert min(imread(path).shape[:2]) > 600
+    else:
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+
+
+BAD_THEORY = {
+    "": "give exactly one of `--alpha`, `--sphere`, `--torus` and `--hypercube`.",
+    "--alpha 1 --sphere 3": "`--hypercube`; got --alpha and --sphere.",
+    "--alpha 0": "`alpha` must be",
+    "--alpha 1 --beta -1": "`beta` must be",
+    "--alpha 1 --modes 0": "`modes` must be",
+    "--alpha 1 --ridge -1": "`ridge` must be finite and not negative, got -1",
+    "--alpha 1 --noise -0.5": "`noise` must be finite and not negative, got -0.5",
+    "--alpha 1 --time 0": "`time` must be positive, got 0",
+    "--alpha 1 --time nan": "`time` must be positive, got nan",
+    "--alpha 1 --kernel ntk": "`kernel` 'ntk' needs inputs",
+    "--alpha 1 --n ten": "`n` must be numbers separated by commas, got 'ten'",
+    "--alpha 1 --k 10;20": "`k` must be numbers separated by commas, got '10;20'",
+    "--alpha 1 --n -5": "`n` must be positive, got -5",
+    "--alpha 1 --n 10 --k 0": "`k` must be positive, got 0",
+    "--alpha 1 --n nan": "`n` must not be NaN",
+    "--alpha 1 --n 10.5 --k 20 --duality": "`duality` needs whole numbers `n` and `k`",
+    "--sphere 0": "`dim` must be at least 1, got 0",
+    "--sphere 3 --kernel tanh": "`kernel` must be one of ntk, nngp, arc-cosine, laplace, matern, gaussian; got 'tanh'",
+    "--torus 1 --kernel ntk": "`kernel` must be one of ornstein-uhlenbeck, bernoulli, poisson; got 'ntk'",
+    "--sphere 3 --kernel laplace --length 0": "`length` must be",
+    "--sphere 3 --activation tanh": "`activation` must be one of relu, erf, gelu, step; got 'tanh'",
+}
+
+
+@pytest.mark.parametrize("options", BAD_THEORY)
+def test_bad_options_of_theory_are_refused_before_anything_is_printed_or_written(regimes, tmp_path, options):
+    files = ("--figure", tmp_path / "new" / "map.png", "--table", tmp_path / "new" / "t.csv")
+    assert_refused(regimes("theory", *options.split(), *files), BAD_THEORY[options])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ("--figure new/map.gif", "`figure` must end in .png, .svg, .pdf, got "),
+        ("--table new/t.xlsx", "`table` must end in .csv, .parquet, got "),
+        ("--table new/t.csv --figure new/map", "`figure` must end in"),
+        ("--figure new/map.png --table new/t", "`table` must end in"),
+        ("--figure file/map.png", "`figure`: cannot write to"),
+        ("--table file/below/t.csv", "`table`: cannot write to"),
+    ],
+)
+def test_figures_and_tables_that_cannot_be_written_are_refused_before_the_work(
+    regimes, tmp_path, monkeypatch, files, says
+):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    assert_refused(regimes("theory", "--alpha", "1", *files.split()), says)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from regimes import plots
+from regimes import phases, plots, spectra
 from regimes.results import Comparison, Estimate, LearningCurve
 
 REGIMES = ("resolution_n", "resolution_k", "variance_n", "variance_k")
@@ -17,6 +18,13 @@ LABELS = {
     "variance_k": ("features beyond the samples, k − n", "excess over k = ∞"),
 }
 AT = np.array([100.0, 200.0, 400.0, 800.0])
+
+
+GRID = np.geomspace(2, 1e6, 25)
+CROWDED = phases.phase_map(spectra.power_law(0.7, 1.5, modes=1e8), n=GRID, k=GRID, ridge=1e-3, noise=0.01)
+"""A map with five phases."""
+WIDE = phases.phase_map(spectra.power_law(0.7), n=np.array([10.0, 20, 40]), k=np.array([1000.0, 2000, 4000]))
+"""A map with one."""
 
 
 def made(regime, task="made up", stderr=0.01):
@@ -109,6 +117,150 @@ def test_all_points_lie_inside_the_axes_and_below_the_legend():
         assert top < legend.y1
 
 
+# Learning curves
+
+
+def curve(along="n", at=AT, stderr=None, scale=50.0):
+    return LearningCurve(along, at, scale / at, stderr)
+
+
+@pytest.mark.parametrize(
+    ("along", "label"),
+    [("n", "training samples n"), ("k", "random features k"), ("ridge", "ridge δ"), ("time", "training time t")],
+)
+def test_learning_curves_name_their_axis(along, label):
+    axes = plots.learning_curves([curve(along)], ["theory"])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (label, "test loss")
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_predictions_are_lines_and_measurements_points_with_95_percent_intervals():
+    predicted, measured = curve(), curve(stderr=np.full(4, 0.01), scale=55.0)
+    axes = plots.learning_curves([predicted, measured], ["theory", "experiment"])
+    (bars,) = axes.containers
+    points, (segments,) = bars.lines[0], bars.lines[2]
+    assert (points.get_linestyle(), points.get_marker()) == ("None", "s")
+    assert points.get_xydata() == pytest.approx(np.column_stack([AT, 55 / AT]))
+    assert np.array([segment[:, 1] for segment in segments.get_segments()]) == pytest.approx(
+        np.column_stack([55 / AT - 0.0196, 55 / AT + 0.0196])
+    )
+    line = next(line for line in axes.lines if line is not points and len(line.get_xdata()))
+    assert line.get_xydata() == pytest.approx(np.column_stack([AT, 50 / AT]))
+    assert (line.get_linestyle(), line.get_marker()) == ("-", "None")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["theory", "experiment"]
+
+
+def test_each_prediction_has_a_colour_and_a_dash_of_its_own():
+    axes = plots.learning_curves([curve(scale=scale) for scale in (1.0, 2, 3, 4, 5)], list("abcde"))
+    assert len({line.get_color() for line in axes.lines}) == 5
+    assert len({str(line._dash_pattern) for line in axes.lines}) == 5
+
+
+def test_infinite_loss_is_a_gap_in_the_line():
+    loss = np.array([1.0, np.inf, 2.0, 1.0])
+    (line,) = plots.learning_curves([LearningCurve("n", AT, loss)], ["theory"]).lines
+    assert line.get_ydata() == pytest.approx([1, np.nan, 2, 1], nan_ok=True)
+
+
+@pytest.mark.parametrize("decades", [0.3, 1, 3, 5, 12])
+def test_both_axes_have_labelled_ticks_over_few_and_many_decades(decades):
+    at = np.geomspace(1, 10.0**decades, 9)
+    axes = plots.learning_curves([curve(at=at)], ["theory"])
+    axes.figure.draw_without_rendering()
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = axis.get_view_interval()
+        seen = [
+            tick.get_loc()
+            for tick in axis.get_major_ticks()
+            if tick.label1.get_text() and low <= tick.get_loc() <= high
+        ]
+        assert 2 <= len(seen) <= 14
+
+
+@pytest.mark.parametrize(
+    ("curves", "labels", "says"),
+    [
+        ([curve("n"), curve("k")], ["a", "b"], "`curves` must run along one and the same axis"),
+        ([], [], "`curves` must run along one and the same axis"),
+        ([curve(), curve()], ["a"], "`labels` must be one per curve: expected 2, got 1"),
+    ],
+)
+def test_curves_that_do_not_fit_together_are_refused(curves, labels, says):
+    with pytest.raises(ValueError, match=says):
+        plots.learning_curves(curves, labels)
+
+
+# Phase maps
+
+
+def legend(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("found", [CROWDED, WIDE], ids=["crowded", "one phase"])
+def test_map_spans_its_grid_and_its_legend_names_the_phases_present_and_no_others(found):
+    axes = plots.phase_map(found)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("training samples n", "random features k")
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert axes.get_xlim() == (found.surface.n[0], found.surface.n[-1])
+    assert axes.get_ylim() == (found.surface.k[0], found.surface.k[-1])
+    names = [plots._PHASE_NAME[name] for name in found.fractions]
+    assert [text for text in legend(axes) if text in plots._PHASE_NAME.values()] == names
+
+
+def test_the_maps_of_these_tests_have_five_phases_and_one():
+    assert set(CROWDED.fractions) == {"data", "width", "interpolation", "noise", "ridge"}
+    assert set(WIDE.fractions) == {"data"}
+
+
+def test_peak_is_drawn_and_named_where_there_is_one():
+    with_peak, without = plots.phase_map(CROWDED), plots.phase_map(dataclasses.replace(WIDE, peak=np.full(3, np.nan)))
+    assert "peak in n" in legend(with_peak)
+    assert "peak in n" not in legend(without)
+    (dashed,) = [line for line in with_peak.lines if line.get_linestyle() == "--"]
+    assert dashed.get_xdata() == pytest.approx(CROWDED.peak, nan_ok=True)
+    assert dashed.get_ydata() == pytest.approx(GRID)
+
+
+def test_colour_of_each_cell_is_that_of_its_phase():
+    mesh = plots.phase_map(CROWDED).collections[0]
+    number = np.array([[phases.PHASES.index(name) for name in row] for row in CROWDED.phase])
+    assert np.array_equal(mesh.get_array().reshape(number.T.shape), number.T)
+    colours = [mesh.cmap(mesh.norm(phases.PHASES.index(name)))[:3] for name in CROWDED.fractions]
+    from matplotlib.colors import to_rgb
+
+    assert colours == [to_rgb(plots._PHASE_LOOK[name][0]) for name in CROWDED.fractions]
+
+
+def test_labels_of_the_contours_are_levels_of_the_reducible_loss():
+    axes = plots.phase_map(CROWDED)
+    loss = CROWDED.surface.loss - 0.01
+    values = np.array([float(text.get_text()) for text in axes.texts])
+    assert len(values) >= 3
+    assert ((values > loss.min()) & (values < loss.max())).all()
+
+
+def test_map_with_a_single_row_is_drawn():
+    found = phases.phase_map(spectra.power_law(0.7), n=np.array([10.0]), k=GRID[GRID < 1e3])
+    assert plots.phase_map(found).get_legend() is not None
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [lambda ax: plots.phase_map(WIDE, ax=ax), lambda ax: plots.learning_curves([curve()], ["theory"], ax=ax)],
+    ids=["map", "curves"],
+)
+def test_maps_and_curves_are_drawn_on_the_callers_axes(draw):
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    assert draw(axes) is axes
+    assert axes.get_legend() is not None
+
+
+# Form
+
+
 def test_svg_parses_and_keeps_its_text_as_text():
     file = io.BytesIO()
     plots.four_regimes([made(regime) for regime in REGIMES]).savefig(file, format="svg")
@@ -122,6 +274,8 @@ def test_drawing_leaves_the_callers_settings_as_they_were():
 
     before = dict(matplotlib.rcParams)
     plots.four_regimes([made(regime) for regime in REGIMES])
+    plots.phase_map(CROWDED).figure.savefig(io.BytesIO(), format="png")
+    plots.learning_curves([curve()], ["theory"])
     assert dict(matplotlib.rcParams) == before
 
 
@@ -132,6 +286,8 @@ sys.path.insert(0, {folder!r})
 import test_plots
 test_plots.plots.four_regimes([test_plots.made(regime) for regime in test_plots.REGIMES])
 test_plots.plots.comparison(test_plots.made("variance_k"))
+test_plots.plots.phase_map(test_plots.WIDE)
+test_plots.plots.learning_curves([test_plots.curve()], ["theory"])
 print("matplotlib.figure" in sys.modules, "matplotlib.pyplot" in sys.modules)
 """
     code = code.format(folder=__file__.rpartition("test_plots.py")[0])
