@@ -5,6 +5,7 @@ from . import dynamics as dynamics
 from . import equivalents as equivalents
 from . import estimate as estimate
 from . import factor as factor
+from . import files as files
 from . import frontiers as frontiers
 from . import gram as gram
 from . import inputs as inputs
@@ -16,6 +17,7 @@ from . import plots as plots
 from . import profiles as profiles
 from . import results as results
 from . import ridge as ridge
+from . import soundness as soundness
 from . import spectra as spectra
 from . import spectrum as spectrum
 from . import tasks as tasks

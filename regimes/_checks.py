@@ -12,10 +12,11 @@ Array = np.ndarray
 
 def finite_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None) -> Float64[Array, "..."]:
     """`value` as a float64 array without NaN or infinity, of the given number of axes."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
+    try:  # NumPy would drop imaginary parts with no more than a warning
+        array = np.asarray(value, dtype=np.complex128 if np.iscomplexobj(value) else np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{name}` must be numeric, got {type(value).__name__} ({error}).") from None
+    refuse_complex(f"`{name}`", array)
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if allowed is not None and array.ndim not in allowed:
         wanted = " or ".join(str(n) for n in allowed) + (" axis" if allowed == (1,) else " axes")
@@ -26,6 +27,13 @@ def finite_array(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = 
     if bad:
         raise ValueError(f"`{name}` holds {bad} NaN or infinite values of {array.size}; remove or replace them.")
     return array
+
+
+def refuse_complex(subject: str, array: Any) -> None:
+    """ValueError where an array is complex, even if all imaginary parts are zero; `subject` begins the sentence."""
+    if np.iscomplexobj(array):
+        largest = float(np.abs(np.imag(array)).max(initial=0))
+        raise ValueError(f"{subject} holds complex numbers, with imaginary parts up to {largest:.2g}; pass real ones.")
 
 
 def gram_matrix(name: str, value: Any, *, tolerance: float = 1e-8) -> Float64[Array, "n n"]:

@@ -5,17 +5,14 @@ where samples come from regions of a photograph, so that no pixel is shared.
 """
 
 import dataclasses
-import math
-import warnings
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from regimes import _checks, _tangents, factor
+from regimes import _checks, _tangents, factor, files
 from regimes._precision import float64
 
 Array = np.ndarray
@@ -253,14 +250,6 @@ BUILT_IN: dict[str, Callable[[int], Task]] = {
 """Data that can be asked for by name."""
 
 
-FILES = (".npy", ".npz", ".csv", ".parquet")
-"""Endings of the files that are read."""
-LABEL_NAMES = ("y", "target", "targets", "label", "labels", "class")
-"""Columns of a table and arrays of an archive that hold the labels, in any case."""
-OPENML = "openml:"
-"""What the name of a data set of openml.org begins with."""
-
-
 class Labels(NamedTuple):
     """Targets made of labels."""
 
@@ -270,25 +259,15 @@ class Labels(NamedTuple):
     """Names of the classes, in the order of the columns; None where the labels are values."""
 
 
-class Columns(NamedTuple):
-    """Raw inputs and raw labels, before anything is done to them."""
-
-    x: Float64[Array, "samples features"]
-    """One column per feature."""
-    labels: Any
-    """What the label column holds: words or numbers; None where there is none."""
-    description: str
-    """Where they come from."""
-
-
 def load(source: str, *, seed: int = 0) -> Task:
     """A task by name, or from a file.
 
     Args:
-        source: one of `BUILT_IN`; `openml:NAME` or `openml:NAME:VERSION`, as in `fetch`; or the path of a file:
-            `.npy` (inputs, one row or image per sample), `.npz` (arrays `x` and optionally `y`), `.csv` or
-            `.parquet` (one column per feature; a column with one of `LABEL_NAMES`, if there is one, holds the
-            labels). Labels that are words or few whole numbers are taken as classes.
+        source: one of `BUILT_IN`; `openml:NAME` or `openml:NAME:VERSION`, as in [files.fetch][regimes.files.fetch];
+            or the path of a file: `.npy` (inputs, one row or image per sample), `.npz` (arrays `x` and optionally
+            `y`), `.csv` or `.parquet` (one column per feature; a column with one of
+            [LABEL_NAMES][regimes.files.LABEL_NAMES], if there is one, holds the labels). Labels that are words or
+            few whole numbers are taken as classes.
         seed: seed of built-in data that are drawn at random.
 
     Raises:
@@ -297,14 +276,14 @@ def load(source: str, *, seed: int = 0) -> Task:
     seed = _checks.count("seed", seed, low=0)
     if source in BUILT_IN:
         return BUILT_IN[source](seed)
-    if source.startswith(OPENML):
-        name = source[len(OPENML) :].partition(":")[0]
-        data = fetch(source)
+    if source.startswith(files.OPENML):
+        name = source.removeprefix(files.OPENML).partition(":")[0]
+        data = files.fetch(source)
         inputs, labels, label, description = data.x, data.labels, source, data.description
     else:
         path = Path(source)
         name, label, description = path.stem, f"y in {path.name}", path.name
-        found = read_file(source, names=("x", "y"))
+        found = files.read_file(source, names=("x", "y"), built_in=BUILT_IN)
         if path.suffix == ".npy":
             inputs, labels = found[path.stem], None
         elif path.suffix == ".npz":
@@ -313,7 +292,7 @@ def load(source: str, *, seed: int = 0) -> Task:
             inputs, labels = found["x"], found.get("y")
         else:
             try:
-                inputs, labels = columns(found)
+                inputs, labels = files.columns(found)
             except ValueError as error:
                 raise ValueError(f"`data`: {source!r} could not be read as {path.suffix}: {error}") from None
     x = _checks.finite_array(f"x in {description}", inputs)
@@ -350,7 +329,7 @@ def centred(labels: Any, rows: int, *, what: str = "the labels", argument: str =
         raise ValueError(
             f"`{argument}`: `{what}` holds {missing} NaN or missing values of {array.size}; remove or replace them."
         )
-    refuse_complex(argument, what, array)
+    _checks.refuse_complex(f"`{argument}`: {what}", array)
     values = array if array.ndim != 2 or array.shape[1] != 1 else array[:, 0]
     try:
         if values.ndim == 1 and not np.issubdtype(array.dtype, np.number):
@@ -369,195 +348,3 @@ def _classes(labels: Array) -> Labels:
     return Labels(
         one_hot(labels), tuple(f"{name:g}" if name.dtype.kind == "f" else str(name) for name in np.unique(labels))
     )
-
-
-def fetch(source: str, *, column: str | None = None, argument: str = "data") -> Columns:
-    """A data set of openml.org by name, through scikit-learn's loader, which keeps it on disk for the next time.
-
-    Args:
-        source: `openml:NAME`, whose oldest active version is taken, or `openml:NAME:VERSION`.
-        column: the column that holds the labels; default the one that OpenML names.
-        argument: the argument that a message names.
-
-    Raises:
-        ValueError: an unknown name or version, columns that are not numbers, no connection and no copy on disk.
-    """
-    name, _, version = source.removeprefix(OPENML).partition(":")
-    if not name or (version and not version.isdecimal()):
-        raise ValueError(
-            f"`{argument}` must be openml:NAME or openml:NAME:VERSION, such as openml:mnist_784:1; got {source!r}."
-        )
-    import urllib.error
-
-    import pandas as pd
-    from sklearn import datasets
-
-    wanted: Any = int(version) if version else "active"
-    target = "default-target" if column is None else column
-    try:
-        with warnings.catch_warnings():  # that there are more versions is said in the description
-            warnings.simplefilter("ignore")
-            data = datasets.fetch_openml(name, version=wanted, target_column=target, n_retries=1, delay=0.5)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise ValueError(
-            f"`{argument}`: openml.org answered {error.code} ({error.reason}) when asked for {source!r}."
-        ) from None
-    except OSError as error:  # URLError, time-outs and refused connections
-        raise ValueError(
-            f"`{argument}`: {source!r} is not on this machine yet and openml.org cannot be reached "
-            f"({getattr(error, 'reason', error)}); connect once, after which scikit-learn keeps it in "
-            f"{datasets.get_data_home()}, or pass a file."
-        ) from None
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"`{argument}`: {source!r} could not be had from openml.org: {_one_line(error)}") from None
-    if not isinstance(data.data, pd.DataFrame):
-        raise ValueError(f"`{argument}`: {source!r} is a sparse matrix, which is not read; pass features made from it.")
-    worded = words(data.data)
-    if worded:
-        raise ValueError(
-            f"`{argument}`: {len(worded)} of the {data.data.shape[1]} columns of {source!r} are not numbers "
-            f"({', '.join(worded[:5])}); encode them and pass the table."
-        )
-    labels = data.target
-    labels = None if labels is None or labels.size == 0 else labels.to_numpy()
-    description = f"{data.details['name']} of openml.org, version {data.details['version']}"
-    return Columns(data.data.to_numpy(dtype=np.float64, na_value=np.nan), labels, description)
-
-
-def read_file(
-    source: str | Path, *, names: Sequence[str] | None = None, map_above: float = math.inf, argument: str = "data"
-) -> Any:
-    """What a file holds: the one place where files are opened.
-
-    Args:
-        source: path of a `.npy`, `.npz`, `.csv` or `.parquet` file. Arrays are loaded without pickle.
-        names: arrays of an archive to load, in any case; default all. An archive of one array is loaded whatever
-            its name.
-        map_above: bytes above which a `.npy` file is left on disk and mapped into memory, read-only. An archive,
-            which may be compressed, and a table cannot be.
-        argument: the argument that a message names.
-
-    Returns:
-        The arrays by name: of a `.npy` file the one array by the name of the file, of an archive all names, with
-        None for the arrays that were not asked for. Of a `.csv` or `.parquet` file a pandas DataFrame; its columns
-        are numbered where the file has no header.
-
-    Raises:
-        ValueError: a file that is missing, empty, of another kind, not what its ending says, or with complex numbers.
-    """
-    path, shown = Path(source).expanduser(), str(source)
-    if path.suffix not in FILES:
-        pickled = path.suffix in (".pkl", ".pickle", ".joblib", ".pt", ".pth")
-        raise ValueError(
-            f"`{argument}` must be one of {', '.join(BUILT_IN)}, {OPENML}NAME, or a {', '.join(FILES[:-1])} or "
-            f"{FILES[-1]} file; got {shown!r}"
-            + (": a pickle runs code when it is opened and is not read; use numpy.save." if pickled else ".")
-        )
-    if not path.is_file():
-        raise ValueError(f"`{argument}`: there is no file {shown!r}.")
-    if path.stat().st_size == 0:
-        raise ValueError(f"`{argument}`: the file {shown!r} is empty.")
-    try:
-        if path.suffix == ".npy":
-            found: Any = _read_npy(path, mapped=path.stat().st_size > map_above)
-        else:
-            found = _read_npz(path, names) if path.suffix == ".npz" else _read_table(path)
-    except ImportError:
-        raise ValueError(f"`{argument}`: reading {shown!r} needs pyarrow; install it, or write a .csv file.") from None
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise ValueError(f"`{argument}`: {shown!r} could not be read as {path.suffix}: {_one_line(error)}") from None
-    for name, array in found.items():
-        if array is not None:
-            refuse_complex(argument, f"{name} in {path.name}", array)
-    return found
-
-
-def columns(table: Any, column: str | None = None) -> tuple[Float64[Array, "rows features"], Any]:
-    """Inputs and labels of a table, the labels as they are or None.
-
-    Args:
-        table: pandas DataFrame with named columns.
-        column: the column of the labels; default the first that has one of `LABEL_NAMES`.
-
-    Raises:
-        ValueError: no header, an index among the columns, columns of words, no such column.
-    """
-    headings = [str(heading) for heading in table]
-    if any(heading.startswith("Unnamed: ") for heading in headings):
-        raise ValueError("it has a column without a name, which looks like a row index; write it with index=False")
-    if all(_is_number(heading) for heading in headings):
-        raise ValueError("its first line must name the columns, but holds numbers only")
-    if column is not None and column not in headings:
-        raise ValueError(f"it has no column {column!r}; its columns are {', '.join(headings[:20])}")
-    matches = [h.lower() in LABEL_NAMES if column is None else h == column for h in headings]
-    label = table.columns[matches.index(True)] if any(matches) else None
-    inputs = table if label is None else table.drop(columns=label)
-    worded = words(inputs)
-    if worded or inputs.shape[1] == 0:
-        raise ValueError(f"its columns must be numbers, apart from the labels; look at {', '.join(worded) or 'none'}")
-    return inputs.to_numpy(dtype=np.float64, na_value=np.nan), None if label is None else table[label].to_numpy()
-
-
-def _read_npy(path: Path, mapped: bool) -> dict[str, Array]:
-    loaded = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
-    if not isinstance(loaded, np.ndarray):
-        loaded.close()
-        raise ValueError("it is a .npz archive")
-    return {path.stem: loaded}
-
-
-def _read_npz(path: Path, names: Sequence[str] | None) -> dict[str, Array | None]:
-    if not zipfile.is_zipfile(path):
-        raise ValueError("it is not a .npz archive")
-    with np.load(path, allow_pickle=False) as archive:
-        if not archive.files:
-            raise ValueError("it holds no arrays")
-        wanted = archive.files if names is None or len(archive.files) == 1 else names
-        asked = [name.lower() for name in wanted]
-        return {name: archive[name] if name.lower() in asked else None for name in archive.files}
-
-
-def _read_table(path: Path) -> Any:
-    import pandas as pd
-
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-    else:
-        first = [str(cell) for cell in pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]]
-        # A DataFrame without names for its columns is written with 0, 1, 2, ... as header.
-        numbered = len(first) > 2 and first == [str(i) for i in range(len(first))]
-        # A cell without text, which stands above an index, belongs to a header.
-        bare = not numbered and all(cell != "nan" and _is_number(cell) for cell in first)
-        table = pd.read_csv(path, header=None if bare else 0)
-    if table.empty:
-        raise ValueError("it holds no rows")
-    return table
-
-
-def words(table: Any) -> list[str]:
-    """Columns of a table that are not numbers."""
-    import pandas as pd
-
-    return [str(column) for column in table if not pd.api.types.is_numeric_dtype(table[column])]
-
-
-def refuse_complex(argument: str, what: str, array: Any) -> None:
-    """ValueError where an array is complex: converting it would drop the imaginary parts."""
-    if np.iscomplexobj(array):
-        largest = float(np.abs(np.imag(array)).max(initial=0))
-        raise ValueError(
-            f"`{argument}`: {what} holds complex numbers, with imaginary parts up to {largest:.2g}; pass real ones."
-        )
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

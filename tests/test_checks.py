@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import sparse
 
 from regimes import _checks
 
@@ -27,6 +28,13 @@ def message(call, *args, **options):
         (np.zeros((2, 3)), {"ndim": 1}, ["1 axis", "(2, 3)"]),
         (np.zeros((2, 3)), {"ndim": (1, 3)}, ["1 or 3 axes", "(2, 3)"]),
         (1.0, {"ndim": 1}, ["1 axis", "()"]),
+        (1 - 3j, {}, ["complex numbers", "up to 3;", "pass real ones"]),
+        ([1.0, 2j], {}, ["complex numbers", "up to 2;"]),
+        (np.array([[1.0, 2.0 + 0.125j]], dtype=np.complex64), {"ndim": 1}, ["complex numbers", "up to 0.12;"]),
+        (np.ones(3, dtype=complex), {}, ["complex numbers", "up to 0;"]),
+        (np.zeros((0, 2), dtype=complex), {}, ["complex numbers", "up to 0;"]),
+        (sparse.eye_array(3, dtype=complex), {}, ["numeric", "array"]),
+        (np.array([1.0, 2j], dtype=object), {}, ["numeric", "ndarray", "complex"]),
     ],
 )
 def test_finite_array_says_what_came(value, options, says):
@@ -41,9 +49,17 @@ def test_finite_array_returns_float64(value):
     assert array.tolist() == [1, 2]
 
 
+def test_refuse_complex_begins_with_the_subject_and_lets_real_numbers_pass():
+    with pytest.raises(ValueError, match=r"^`it`: a file holds complex numbers, with imaginary parts up to 4; pass"):
+        _checks.refuse_complex("`it`: a file", np.array([1, -4j]))
+    for real in (1.5, [1, 2], np.arange(3), np.array(["a"]), np.zeros(0)):
+        _checks.refuse_complex("`it`", real)
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
+        (np.eye(2) + 1e-9j, ["complex numbers", "up to 1e-09;"]),
         (np.zeros((2, 3)), ["square", "(2, 3)", "phi @ phi.T"]),
         (np.zeros(3), ["2 axes", "(3,)"]),
         ([[2.0, 1.0], [0.5, 2.0]], ["symmetric", "2.5e-01", "(K + K.T) / 2"]),

@@ -314,14 +314,17 @@ def test_table_holds_the_librarys_numbers_for_all_pairs(regimes, tmp_path, endin
     assert table.loc[~finite, ["best ridge", "loss there"]].isna().all(axis=None)
 
 
-def test_an_infinite_loss_is_printed_with_its_reason(regimes):
-    code, out, _ = regimes(
-        "theory", *["--alpha", "0.5", "--modes", "300", "--noise", "0.1", "--n", "100,300", "--k", "100,400"]
-    )
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("--alpha 0.5 --modes 300 --noise 0.1 --n 100,300 --k 100", "n = 100, k = 100: as many features as samples"),
+        ("--hypercube 6 --kernel laplace --noise 0.1 --n 64", "n = 64, k = inf: as many samples as modes"),
+    ],
+)
+def test_an_infinite_loss_is_printed_with_its_reason(regimes, options, reason):
+    code, out, _ = regimes("theory", *options.split())
     assert code == 0
-    assert "infinite at n = 100, k = 100: as many features as samples" in out
-    code, out, _ = regimes("theory", *["--hypercube", "6", "--kernel", "laplace", "--noise", "0.1", "--n", "64"])
-    assert "infinite at n = 64, k = inf: as many samples as modes" in out
+    assert f"infinite at {reason}" in out
 
 
 KERNELS = {

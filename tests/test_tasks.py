@@ -1,4 +1,3 @@
-import gc
 import types
 
 import numpy as np
@@ -399,11 +398,8 @@ BAD_ARRAYS = {
     "npy of a number": ("npy", np.ones(()), "must have shape"),
     "npy without samples": ("npy", np.zeros((0, 3)), r"is empty \(shape \(0, 3\)\)"),
     "npy of words": ("npy", np.array([["a", "b"]]), "x in .* must be numeric"),
-    "npy of pickled objects": ("npy", np.array([[{}, 1]], dtype=object), "could not be read as .npy: .*allow_pickle"),
     "npz without x": ("npz", {"inputs": X, "z": X}, "must hold an array named x, it holds inputs, z"),
     "npz with NaN": ("npz", {"x": X + np.nan}, "holds 60 NaN"),
-    "npz with pickled x": ("npz", {"x": np.array([[{}]], dtype=object)}, "could not be read as .npz: .*allow_pickle"),
-    "npz with pickled y": ("npz", {"x": X, "y": np.array([{}] * 20)}, "could not be read as .npz: .*allow_pickle"),
     "npz with a shorter y": ("npz", {"x": X, "y": np.ones(19)}, r"20 rows, got shape \(19,\)"),
     "npz with one y": ("npz", {"x": X, "y": np.ones(())}, r"20 rows, got shape \(\)"),
     "npz with NaN in y": ("npz", {"x": X, "y": np.full(20, np.nan)}, "y in .* holds 20 NaN"),
@@ -412,18 +408,8 @@ BAD_ARRAYS = {
 }
 BAD_TEXTS = {
     "empty": (".csv", b"", "the file .* is empty"),
-    "empty npz": (".npz", b"", "the file .* is empty"),
-    "blank": (".csv", b"\n\n", "could not be read as .csv"),
-    "header only": (".csv", b"a,b,c\n", "empty|no rows|no samples"),
     "text columns": (".csv", b"a,b,c\n1,red,x\n2,blue,y\n", "columns must be numbers, .* look at b, c"),
-    "labels only": (".csv", b"y\n1\n2\n", "columns must be numbers"),
     "missing value": (".csv", b"a,b\n1,2\n3,\n", "x in .* holds 1 NaN"),
-    "ragged": (".csv", b"a,b\n1,2\n3,4,5,6\n", "could not be read as .csv"),
-    "not text": (".csv", bytes(range(128, 256)), "could not be read as .csv"),
-    "text as npy": (".npy", b"a,b\n1,2\n", "could not be read as .npy"),
-    "text as npz": (".npz", b"a,b\n1,2\n", "could not be read as .npz"),
-    "cut npz": (".npz", b"PK\x03\x04 and no more", "could not be read as .npz"),
-    "cut npy": (".npy", b"\x93NUMPY\x01\x00", "could not be read as .npy"),
     "unknown suffix": (".txt", b"1 2 3", "must be one of photographs, .* or a .npy, .npz, .csv or .parquet file; got"),
 }
 
@@ -451,23 +437,6 @@ def test_bad_files_are_refused_by_name(tmp_path, case):
     refused(path, says)
 
 
-def test_npy_under_the_name_of_npz_is_refused(tmp_path):
-    np.save(tmp_path / "mine.npy", X)
-    refused((tmp_path / "mine.npy").rename(tmp_path / "mine.npz"), "could not be read as .npz")
-
-
-def test_npz_under_the_name_of_npy_is_refused(tmp_path):
-    np.savez(tmp_path / "mine.npz", x=X)
-    refused((tmp_path / "mine.npz").rename(tmp_path / "mine.npy"), "mine.npy")
-    gc.collect()  # a file left open is a warning, hence an error, here and not in the next test
-
-
-def test_missing_file_and_folder_are_refused(tmp_path):
-    refused(tmp_path / "none.csv", "there is no file")
-    (tmp_path / "folder.csv").mkdir()
-    refused(tmp_path / "folder.csv", "there is no file")
-
-
 @pytest.mark.parametrize("values", [["cat", "dog", ""] + ["cat"] * 17, [1, 2, ""] + [1] * 17])
 def test_missing_labels_are_refused(tmp_path, values):
     with pytest.raises(ValueError, match=r"y in mine.csv. .*(missing|NaN)"):
@@ -478,16 +447,6 @@ def test_missing_labels_are_refused(tmp_path, values):
 def test_unknown_data_lists_what_there_is(name):
     with pytest.raises(ValueError, match="`data` must be one of photographs, digits, sphere, torus, teacher-student"):
         tasks.load(name)
-
-
-def test_a_row_index_or_a_missing_header_is_refused(tmp_path):
-    table = pd.DataFrame({"a": [1.5, 2.5], "b": [3.0, 4.0]})
-    table.to_csv(tmp_path / "index.csv")
-    with pytest.raises(ValueError, match="looks like a row index; write it with index=False"):
-        tasks.load(str(tmp_path / "index.csv"))
-    table.to_csv(tmp_path / "bare.csv", index=False, header=False)
-    with pytest.raises(ValueError, match="its first line must name the columns"):
-        tasks.load(str(tmp_path / "bare.csv"))
 
 
 def test_labels_read_as_classes_are_said_to_be(tmp_path):
