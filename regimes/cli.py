@@ -23,6 +23,19 @@ app = typer.Typer(
 )
 
 PARTS = ("bias", "data", "features", "both", "fitted noise", "noise")
+KERNELS: dict[str, dict[str, Any]] = {  # name: its options and their defaults
+    "ntk": {"depth": 2, "activation": "relu"},
+    "nngp": {"depth": 2, "activation": "relu"},
+    "arc-cosine": {"degree": 1},
+    "laplace": {"length": 1.0},
+    "matern": {"smoothness": 0.5, "length": 1.0},
+    "gaussian": {"length": 1.0},
+}
+TORUS_KERNELS: dict[str, dict[str, Any]] = {
+    "ornstein-uhlenbeck": {"length": 1.0},
+    "bernoulli": {"order": 1.0},
+    "poisson": {"ratio": 0.5},
+}
 DEFAULT_TASKS = (("photographs", "prior"), ("digits", "labels"))
 
 
@@ -30,7 +43,7 @@ def main() -> None:
     """Entry point: one clear sentence and status 2 for bad input, never a traceback."""
     try:
         app()
-    except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
+    except (ValueError, ArithmeticError, OSError, ImportError, MemoryError, RuntimeError) as error:
         Console(stderr=True).print(f"[bold red]Error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(2)
 
@@ -134,10 +147,17 @@ def theory(
             "ornstein-uhlenbeck (default), bernoulli or poisson on the torus."
         ),
     ] = None,
-    depth: Annotated[int, typer.Option(help="Hidden layers of ntk and nngp; degree of arc-cosine.")] = 1,
-    activation: Annotated[str, typer.Option(help="relu, erf, gelu or step.")] = "relu",
-    length: Annotated[float, typer.Option(help="Length scale; order of bernoulli, ratio of poisson.")] = 1.0,
-    smoothness: Annotated[float, typer.Option(help="nu of matern.")] = 0.5,
+    depth: Annotated[int | None, typer.Option(help="Hidden layers of ntk and nngp. Default: 2.")] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="relu, erf, gelu or step, of ntk and nngp. Default: relu.")
+    ] = None,
+    degree: Annotated[int | None, typer.Option(help="Degree of arc-cosine, 0, 1 or 2. Default: 1.")] = None,
+    length: Annotated[
+        float | None, typer.Option(help="Length scale of laplace, matern, gaussian, ornstein-uhlenbeck. Default: 1.")
+    ] = None,
+    smoothness: Annotated[float | None, typer.Option(help="nu of matern. Default: 0.5.")] = None,
+    order: Annotated[float | None, typer.Option(help="Order of bernoulli. Default: 1.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="Ratio of poisson, below 1. Default: 0.5.")] = None,
     ridge: Annotated[float, typer.Option(help="Added to the diagonal of the Gram matrix.")] = 0.0,
     noise: Annotated[float, typer.Option(help="Variance of the label noise.")] = 0.0,
     time: Annotated[float, typer.Option(help="Gradient-flow time. Default: trained to the end.")] = math.inf,
@@ -155,7 +175,8 @@ def theory(
 
     spectrum, rates_of = _spectrum(
         {"alpha": alpha, "sphere": sphere, "torus": torus, "hypercube": hypercube},
-        beta=beta, modes=modes, kernel=kernel, depth=depth, activation=activation, length=length, smoothness=smoothness,
+        beta=beta, modes=modes, kernel=kernel, depth=depth, activation=activation, degree=degree, length=length,
+        smoothness=smoothness, order=order, ratio=ratio,
     )  # fmt: skip
     pairs = _pairs(_numbers("n", n), _numbers("k", k), min(spectrum.resolved, spectrum.modes / 2))
     # Refuse bad numbers and paths before the work begins.
@@ -215,29 +236,22 @@ def _spectrum(
             "give exactly one of `--alpha`, `--sphere`, `--torus` and `--hypercube`"
             + (f"; got {' and '.join('--' + name for name in asked)}." if asked else ".")
         )
+    extra = {name: value for name, value in {"kernel": kernel, **shape}.items() if value is not None}
     if asked == ["alpha"]:
-        if kernel is not None:
+        if extra:
             raise ValueError(
-                f"`kernel` {kernel!r} needs inputs: give `--sphere`, `--torus` or `--hypercube`, not `--alpha`."
+                f"`{next(iter(extra))}` describes a kernel of inputs: give `--sphere`, `--torus` or `--hypercube`, "
+                "not `--alpha`."
             )
         alpha = given["alpha"]
         return spectra.power_law(alpha, beta, modes=modes), (alpha, beta)
-    depth, length = shape["depth"], shape["length"]
-    on_torus = {
-        "ornstein-uhlenbeck": lambda: profiles.ornstein_uhlenbeck(length),
-        "bernoulli": lambda: profiles.bernoulli(length),
-        "poisson": lambda: profiles.poisson(length),
-    }
-    elsewhere = {
-        "ntk": lambda: profiles.ntk(depth, shape["activation"]),
-        "nngp": lambda: profiles.nngp(depth, shape["activation"]),
-        "arc-cosine": lambda: profiles.arc_cosine(depth),
-        "laplace": lambda: profiles.laplace(length),
-        "matern": lambda: profiles.matern(shape["smoothness"], length),
-        "gaussian": lambda: profiles.gaussian(length),
-    }
-    kinds: dict[str, Any] = on_torus if asked == ["torus"] else elsewhere
-    profile = kinds[_checks.choice("kernel", kernel or next(iter(kinds)), tuple(kinds))]()
+    kinds = TORUS_KERNELS if asked == ["torus"] else KERNELS
+    name = _checks.choice("kernel", kernel or next(iter(kinds)), tuple(kinds))
+    for option in extra:
+        if option != "kernel" and option not in kinds[name]:
+            raise ValueError(f"`{option}` is no option of {name}, which takes {', '.join(kinds[name])}.")
+    chosen = {option: default if shape[option] is None else shape[option] for option, default in kinds[name].items()}
+    profile = getattr(profiles, name.replace("-", "_"))(**chosen)
     dim = given[asked[0]]
     made: Any = {"sphere": spectra.sphere, "torus": spectra.torus, "hypercube": spectra.hypercube}[asked[0]]
     spectrum = made(profile, dim, target=beta)

@@ -154,6 +154,7 @@ def loss(
     stack: Sequence[Any] = (),
     ensemble: Any = 1,
     train: bool = False,
+    excess: bool = False,
 ) -> Values:
     """Mean squared test error (label noise included) at every point of the broadcast arguments.
 
@@ -174,10 +175,11 @@ def loss(
         ensemble: number of models, each with its own features, trained on the same data and averaged;
             possibly infinite.
         train: return the error of one model on the training set, x^2 L, instead.
+        excess: return L - noise of one model, without the cancellation where it is small beside the noise.
 
     Raises:
         ValueError: n, k or a width not positive, a negative ridge or noise, fewer than one model, NaN; the training
-            error of an ensemble.
+            error or the excess of an ensemble, or both at once.
 
     Source: Simon et al. 2023, in the form derived in docs/theory.md; ensembles: Ruben et al. 2024 (arXiv:2412.05418).
     """
@@ -185,10 +187,15 @@ def loss(
     point = _solve(spectrum.compressed, *flat[:3], *flat[5:])
     once, twice = _power(spectrum.compressed, point.gamma)
     noise, models = flat[3:5]
+    if (train or excess) and (np.any(models != 1) or (train and excess)):
+        raise ValueError("`train` and `excess` are of one model, and one of the two: they exclude `ensemble`.")
     result = _loss(point, once, twice, noise)
-    if train:
-        if np.any(models != 1):
-            raise ValueError("`train` is the error of one model: it cannot be had with an `ensemble`.")
+    if excess:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fitted = noise * (np.where(point.one == 0, 0.0, point.one / flat[0]) - point.spread * point.slope)
+            fitted = np.where(noise == 0, 0.0, fitted / (point.x + point.spread * point.slope))
+        result = _loss(point, once, twice, np.zeros_like(noise)) + np.where(np.isinf(flat[0]), 0.0, fitted)
+    elif train:
         # Without ridge and n <= k the training data are interpolated, at n = k too, where L is infinite.
         result = np.where(point.x == 0, 0.0, point.x**2 * np.where(np.isinf(result), 0.0, result))
     elif np.any(models != 1):
@@ -230,9 +237,9 @@ def decompose(
     data = _loss(averaged, once, bias, nothing) - bias
     features = (1 - point.slope) * (once - bias)
     with np.errstate(invalid="ignore"):
-        interaction = _loss(point, once, bias, nothing) - bias - data - features
+        # Where n is the number of modes, what is not learnt makes the variance infinite for any features.
+        interaction = np.where(np.isinf(data), 0.0, _loss(point, once, bias, nothing) - bias - data - features)
         noise_data = _loss(averaged, nothing, nothing, noise) - noise
-        # Where n is the number of modes, the noise is infinite for any features.
         noise_features = np.where(np.isinf(noise_data), 0.0, _loss(point, nothing, nothing, noise) - noise - noise_data)
         averaged_away = [
             np.where(np.isinf(models), 0.0, part / models) for part in (features, interaction, noise_features)
@@ -246,8 +253,8 @@ def derivatives(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0, n
     """How the loss changes with ln n, ln k and ln ridge: exact, by the implicit function theorem.
 
     With w = x y + r (y/n + x/k), (FP) gives d ln gamma/d ln n = -y/w, d ln gamma/d ln k = -x df1/(k w) and
-    d ln gamma/d ln ridge = x y/w; the rest are derivatives of the formula of `loss`. Arguments as there. At n = k
-    without ridge, where the loss is infinite, they are NaN.
+    d ln gamma/d ln ridge = x y/w; the rest are derivatives of the formula of `loss`. Arguments as there. Where
+    the loss is infinite, at n = k or n = modes without ridge, they are undefined: NaN.
 
     Raises:
         ValueError: n or k not positive, a negative ridge or noise, NaN.
@@ -276,6 +283,7 @@ def derivatives(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0, n
         w = x * y + r * (a * y + b * x)
         # (d ln gamma, d(1/n), d(1/k)) for a unit change of ln n, of ln k and of ln ridge.
         for step, da, db in ((-y / w, -a, 0 * b), (-x * b * one / w, 0 * a, -b), (x * y / w, 0 * a, 0 * b)):
+            step = np.where(gamma == 0, 0.0, step)  # all modes are learnt, and stay so
             d_one, d_r = -r * step, (2 * (two - three) - r) * step
             dx, dy = -a * d_one - one * da, -b * d_one - one * db
             d_slope = np.where(over > 0, (dy * b * r - y * (b * d_r + r * db)) / over**2, 0.0)
@@ -284,6 +292,7 @@ def derivatives(spectrum: Spectrum, n: Any, k: Any = np.inf, ridge: Any = 0.0, n
             )
             d_denominator = dx + (a * d_r + r * da) * slope + a * r * d_slope
             change = (d_numerator - numerator / denominator * d_denominator) / denominator
+            change = np.where(denominator == 0, np.nan, change)
             found.append(np.where(numerator == 0, 0.0, change))
     for index, idle in enumerate((np.isinf(n), np.isinf(k), ridge == 0)):
         found[index] = np.where(idle, 0.0, found[index])

@@ -85,7 +85,7 @@ def optimal_ridge(spectrum: Spectrum, n: Any, k: Any = np.inf, noise: Any = 0.0)
     # The explicit ridge against the implicit one, n gamma: nothing below 1e-6 of it matters, nor far above the trace,
     # or far above trace x noise/power, the best ridge where noise is all there is.
     low = n * np.maximum(np.asarray(equivalents.solve(spectrum, n, k).gamma), 1e-6 * spectrum.eigenvalues[-1]) * 1e-6
-    high = np.maximum(n, noise / max(spectrum.total_power, 1e-100)) * spectrum.trace * 1e4 + low * 10
+    high = np.maximum(n, np.minimum(noise / max(spectrum.total_power, 1e-100), 1e100)) * spectrum.trace * 1e4 + low * 10
     at, loss = _minimum(
         lambda log_ridge, *rest: np.asarray(equivalents.loss(spectrum, rest[0], rest[1], np.exp(log_ridge), rest[2])),
         np.log(low),
@@ -100,7 +100,8 @@ def optimal_ridge(spectrum: Spectrum, n: Any, k: Any = np.inf, noise: Any = 0.0)
 def optimal_time(spectrum: Spectrum, n: Any, k: Any = np.inf, noise: Any = 0.0) -> Optimum:
     """The gradient-flow time with the smallest test loss (early stopping), possibly infinite.
 
-    Early stopping and ridge regularise alike, t ~ 1/kappa, but the flow does not saturate on smooth targets.
+    Early stopping and ridge regularise alike, t ~ 1/kappa, but with noise the flow does not saturate on smooth targets
+    as the ridge does. Zero where it is best not to train.
 
     Args:
         spectrum: kernel and target.
@@ -118,11 +119,15 @@ def optimal_time(spectrum: Spectrum, n: Any, k: Any = np.inf, noise: Any = 0.0) 
         lambda log_time, *rest: np.asarray(
             dynamics.gradient_flow(spectrum, np.exp(log_time), rest[0], rest[1], 0, rest[2])
         ),
-        np.full(n.shape, -math.log(spectrum.trace) - 5),
+        # Where noise is all there is, it is best to stop before anything is learnt of the noise either.
+        -math.log(spectrum.trace) - 5 - np.log(np.maximum(1, noise / (n * max(spectrum.total_power, 1e-100)))),
         np.log(1e4 / smallest),
         (n, k, noise),
     )
-    end = without <= loss * (1 + 1e-11)  # the accuracy of the flow
+    start = spectrum.total_power + noise
+    level = loss * (1 + 1e-11)  # the accuracy of the flow
+    at, loss = np.where(start <= level, -np.inf, at), np.where(start <= level, start, loss)
+    end = without <= loss * (1 + 1e-11)
     fields = (np.where(end, np.inf, np.exp(at)), np.where(end, without, loss), without)
     return Optimum(*(field.reshape(shape)[()] for field in fields))
 

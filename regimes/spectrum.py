@@ -55,10 +55,14 @@ class Spectrum:
                 "`eigenvalues`, `power` and `multiplicity` must be equally long, got "
                 f"{len(self.eigenvalues)}, {len(self.power)} and {len(self.multiplicity)}."
             )
+        for name in ("tail", "tail_power"):
+            object.__setattr__(self, name, _checks.number(name, getattr(self, name), low=0))
         if self.eigenvalues[-1] <= 0 or np.any(np.diff(self.eigenvalues) > 0):
             raise ValueError("`eigenvalues` must be positive and in descending order.")
-        if min(self.power.min(), self.multiplicity.min(), self.tail, self.tail_power) < 0:
-            raise ValueError("`power`, `multiplicity`, `tail` and `tail_power` must not be negative.")
+        if min(self.power.min(), self.multiplicity.min()) < 0:
+            raise ValueError("`power` and `multiplicity` must not be negative.")
+        if not self.multiplicity.any():
+            raise ValueError("`multiplicity` must not be zero for all levels: there would be no modes.")
 
     @property
     def modes(self) -> float:
@@ -97,12 +101,14 @@ class Spectrum:
 
     @functools.cached_property
     def compressed(self) -> "Spectrum":
-        """The same spectrum in a few hundred levels, for every function of gamma that the theory uses.
+        """The same spectrum in a few hundred levels, for the functions of gamma that the theory uses.
 
-        All of them are sums of lambda/(lambda+gamma) and its square: functions of log lambda that are analytic up
-        to a distance pi from the real axis. Gauss quadrature with 6 nodes in bins of width 0.5 of log lambda,
-        with the modes (and apart from them the power) as weight, replaces each such sum with a relative error
-        below 1e-13. A spectrum that would not get shorter is returned as it is.
+        All of them are sums of lambda/(lambda+gamma) and its square, functions of log lambda with poles at a distance
+        pi - |arg gamma| from the real axis. Gauss quadrature with 6 nodes in bins of width 0.5 of log lambda, with the
+        modes (and apart from them the power) as weight, replaces each such sum with an error, relative to the sum of
+        absolute values, below 1e-13 for |arg gamma| <= pi/4 (positive gamma above all), 1e-12 up to pi/2 and 1e-8 up to
+        3 pi/4. Closer to the negative axis it fails: nodes next to a pole do not stand for the levels around them.
+        A spectrum that would not get shorter is returned as it is.
         """
         x = np.log(self.eigenvalues)
         bins = np.floor((x[0] - x) / _BIN).astype(np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from regimes import _checks, differentiable, dynamics, equivalents
 from regimes._precision import float64
-from regimes.results import Check, Estimate, LearningCurve, LossSurface, Values, log_slope
+from regimes.results import Caution, Check, Estimate, LearningCurve, LossSurface, Values, log_slope
 from regimes.spectrum import Spectrum
 
 
@@ -82,17 +82,14 @@ def predict_curve(
     along = [name for name, value in axes.items() if np.ndim(value) == 1]
     if len(along) != 1 or any(np.ndim(value) > 1 for value in axes.values()):
         raise ValueError("exactly one of `n`, `k`, `ridge` and `time` must be a sequence: the axis of the curve.")
-    fixed = {name: float(value) for name, value in axes.items() if name != along[0]} | {"noise": float(noise)}
+    noise = _checks.number("noise", noise, low=0)
+    fixed = {name: float(value) for name, value in axes.items() if name != along[0]} | {"noise": noise}
     if fixed.get("time") == math.inf:
         del fixed["time"]
-    return LearningCurve(
-        along[0],
-        np.asarray(axes[along[0]], dtype=np.float64),
-        np.asarray(dynamics.gradient_flow(spectrum, time, n, k, ridge, noise)),
-        fixed=fixed,
-        source="deterministic equivalent",
-        caution=spectrum.caution,
-    )
+    at = np.asarray(axes[along[0]], dtype=np.float64)
+    loss = np.asarray(dynamics.gradient_flow(spectrum, time, n, k, ridge, noise))
+    source = "deterministic equivalent"
+    return LearningCurve(along[0], at, loss, fixed=fixed, source=source, caution=_caution(spectrum, loss))
 
 
 def predict_surface(
@@ -104,9 +101,19 @@ def predict_surface(
         ValueError: n or k is not a sequence; values that are not positive.
     """
     n, k = (_checks.finite_array(name, value, ndim=1) for name, value in (("n", n), ("k", k)))
+    fixed = {"ridge": _checks.number("ridge", ridge), "noise": _checks.number("noise", noise), "time": float(time)}
     loss = np.asarray(dynamics.gradient_flow(spectrum, time, n[:, None], k, ridge, noise))
-    fixed = {"ridge": float(ridge), "noise": float(noise), "time": float(time)}
-    return LossSurface(n, k, loss, fixed=fixed, source="deterministic equivalent", caution=spectrum.caution)
+    return LossSurface(n, k, loss, fixed=fixed, source="deterministic equivalent", caution=_caution(spectrum, loss))
+
+
+def _caution(spectrum: Spectrum, loss: np.ndarray) -> Caution | None:
+    """The spectrum's own caution, and the reason where the loss is infinite."""
+    if not np.isinf(loss).any():
+        return spectrum.caution
+    peak = "infinite at the interpolation peak: as many samples as features or modes, and no ridge"
+    if spectrum.caution is None:
+        return Caution(peak)
+    return Caution(f"{peak}; {spectrum.caution.reason}", spectrum.caution.factor)
 
 
 def ridgeless_split(spectrum: Spectrum, n: Any, k: Any, noise: float = 0.0) -> Split:
@@ -117,8 +124,9 @@ def ridgeless_split(spectrum: Spectrum, n: Any, k: Any, noise: float = 0.0) -> S
         n < k:  L(n, k) = L(n, inf) + n [B1(n) + noise]/(k - n),
         k < n:  L(n, k) = L(inf, k) + k [B1(k) + noise]/(n - k).
 
-    The excess is the same function of (n, k) and of (k, n) for any target and noise; only the limits differ.
-    At n = k it is infinite.
+    The excess is the same function of (n, k) and of (k, n) for any target and noise, as long as m is below the number
+    of modes; only the limits differ. At n = k it is infinite. Once n and k both reach the number of modes, everything
+    is learnt: for n < k the excess is 0, for k < n it has that number in place of k.
 
     Raises:
         ValueError: n or k not positive; a negative noise.
@@ -129,9 +137,11 @@ def ridgeless_split(spectrum: Spectrum, n: Any, k: Any, noise: float = 0.0) -> S
     m = np.minimum(n, k)
     unlearnt = equivalents.unlearnt_power(spectrum, equivalents.solve(spectrum, n, k).gamma)
     limit = np.where(n < k, equivalents.loss(spectrum, m, math.inf, 0, noise), unlearnt + noise)
+    learnt = np.minimum(m, spectrum.modes)
     with np.errstate(divide="ignore", invalid="ignore"):
-        gap = np.abs(n - k)
-        excess = np.where(np.isinf(gap), 0.0, m * (unlearnt + noise) / gap)
+        wide = np.where(n >= spectrum.modes, 0.0, n / (k - n))
+        excess = np.where(n < k, wide, learnt / (n - learnt)) * (unlearnt + noise)
+        excess = np.where(np.isinf(np.maximum(n, k)) | (unlearnt + noise == 0), 0.0, excess)
     return Split(limit, excess)
 
 
@@ -155,6 +165,10 @@ def exponents(spectrum: Spectrum, window: tuple[float, float] | None = None, lev
     (beta = 1+alpha, beta = 2(1+alpha)) are ignored.
     """
     low, high = window if window is not None else (16, min(spectrum.resolved, spectrum.modes / 10))
+    if window is None and low > high / 2:
+        raise ValueError(
+            f"the spectrum resolves sizes up to {high:g} only, too few to read exponents by default; give a `window`."
+        )
     if not 0 < low <= high / 2 or high >= spectrum.modes:
         raise ValueError(
             f"`window` must satisfy 0 < low <= high / 2 and high < {spectrum.modes:g} modes, got ({low:g}, {high:g})."
@@ -217,8 +231,8 @@ def window_exponent(spectrum: Spectrum, along: str, at: Any, noise: float = 0.0,
     at = np.asarray(at, dtype=np.float64)
 
     def statistic(of: Spectrum) -> float:
-        curve = predict_curve(of, n=at, noise=noise) if along == "n" else predict_curve(of, k=at, noise=noise)
-        return -log_slope(at, curve.loss - noise)
+        n, k = (at, math.inf) if along == "n" else (math.inf, at)
+        return -log_slope(at, equivalents.loss(of, n, k, 0.0, noise, excess=True))
 
     halves = np.array([statistic(replicate) for replicate in spectrum.replicates])
     return Estimate.from_halves(
@@ -270,7 +284,7 @@ def local_exponents(
         raise ValueError("`time` must be positive, and finite at all points or infinite at all.")
     if np.isinf(times).all():
         with np.errstate(divide="ignore", invalid="ignore"):
-            excess = np.asarray(equivalents.loss(spectrum, n, k, ridge, noise)) - noise
+            excess = np.asarray(equivalents.loss(spectrum, n, k, ridge, noise, excess=True))
             known = equivalents.derivatives(spectrum, n, k, ridge, noise)
             in_n, in_k, in_ridge = (np.where(slope == 0, 0.0, -slope / excess)[()] for slope in known)
         return LocalExponents(in_n, in_k, in_ridge, np.zeros(np.shape(excess))[()])
@@ -281,11 +295,11 @@ def local_exponents(
         import jax
 
         def total(n: Any, k: Any, ridge: Any, time: Any) -> Any:
-            return differentiable.loss(**of, n=n, k=k, ridge=ridge, noise=noise, time=time).sum()
+            values = differentiable.loss(**of, n=n, k=k, ridge=ridge, noise=noise, time=time)
+            return values.sum(), values
 
-        slopes = [np.asarray(slope) for slope in jax.grad(total, argnums=(0, 1, 2, 3))(*points)]
-        n, k, ridge, times = points
-        reducible = np.asarray(differentiable.loss(**of, n=n, k=k, ridge=ridge, noise=noise, time=times)) - noise
+        slopes, values = jax.grad(total, argnums=(0, 1, 2, 3), has_aux=True)(*points)
+        slopes, reducible = [np.asarray(slope) for slope in slopes], np.asarray(values) - noise
     with np.errstate(divide="ignore", invalid="ignore"):
         found = [
             np.where((slope == 0) | (at == 0) | np.isinf(at), 0.0, -slope * at / reducible)

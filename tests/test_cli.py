@@ -328,9 +328,9 @@ def test_an_infinite_loss_is_printed_with_its_reason(regimes, options, reason):
 
 
 KERNELS = {
-    "--sphere 3": (spectra.sphere(profiles.ntk(1), 3), 1 / 3),
+    "--sphere 3": (spectra.sphere(profiles.ntk(2), 3), 1 / 3),
     "--sphere 2 --kernel nngp --depth 2 --activation erf": (spectra.sphere(profiles.nngp(2, "erf"), 2), None),
-    "--sphere 4 --kernel arc-cosine --depth 2": (spectra.sphere(profiles.arc_cosine(2), 4), 5 / 4),
+    "--sphere 4 --kernel arc-cosine --degree 2": (spectra.sphere(profiles.arc_cosine(2), 4), 5 / 4),
     "--sphere 3 --kernel laplace --length 2": (spectra.sphere(profiles.laplace(2), 3), 1 / 3),
     "--sphere 3 --kernel matern --smoothness 1.5 --beta 0.8": (
         spectra.sphere(profiles.matern(1.5, 1), 3, target=0.8),
@@ -338,9 +338,9 @@ KERNELS = {
     ),
     "--sphere 5 --kernel gaussian": (spectra.sphere(profiles.gaussian(1), 5), None),
     "--torus 1": (spectra.torus(profiles.ornstein_uhlenbeck(1), 1), 1),
-    "--torus 1 --kernel bernoulli --length 2": (spectra.torus(profiles.bernoulli(2), 1), 3),
-    "--torus 2 --kernel poisson --length 0.5": (spectra.torus(profiles.poisson(0.5), 2), None),
-    "--hypercube 10": (spectra.hypercube(profiles.ntk(1), 10), None),
+    "--torus 1 --kernel bernoulli --order 2": (spectra.torus(profiles.bernoulli(2), 1), 3),
+    "--torus 2 --kernel poisson": (spectra.torus(profiles.poisson(0.5), 2), None),
+    "--hypercube 10 --depth 1": (spectra.hypercube(profiles.ntk(1), 10), None),
     "--hypercube 9 --kernel laplace": (spectra.hypercube(profiles.laplace(1), 9), None),
 }
 """Options -> the spectrum they mean and the alpha of its asymptotic power law."""
@@ -397,7 +397,10 @@ BAD_THEORY = {
     "--alpha 1 --noise -0.5": "`noise` must be finite and not negative, got -0.5",
     "--alpha 1 --time 0": "`time` must be positive, got 0",
     "--alpha 1 --time nan": "`time` must be positive, got nan",
-    "--alpha 1 --kernel ntk": "`kernel` 'ntk' needs inputs",
+    "--alpha 1 --kernel ntk": "`kernel` describes a kernel of inputs",
+    "--alpha 1 --depth 3": "`depth` describes a kernel of inputs",
+    "--sphere 3 --kernel laplace --depth 3": "`depth` is no option of laplace, which takes length.",
+    "--torus 1 --kernel poisson --ratio 1": "`ratio` must be",
     "--alpha 1 --n ten": "`n` must be numbers separated by commas, got 'ten'",
     "--alpha 1 --k 10;20": "`k` must be numbers separated by commas, got '10;20'",
     "--alpha 1 --n -5": "`n` must be positive, got -5",

@@ -623,3 +623,31 @@ def test_derivatives_are_undefined_only_where_the_loss_is_infinite():
     assert np.isnan(found.n[0])
     assert np.isfinite([found.n[1:], found.k[1:], found.ridge[1:]]).all()
     assert found.k[1] == found.ridge[1] == 0
+
+
+def test_derivatives_where_all_modes_are_learnt():
+    assert equivalents.derivatives(spectra.white(10), 20, 10, 0, 0.1) == pytest.approx((-0.2, 0.0, 0.0))
+    found = equivalents.derivatives(law(1.2, modes=50), 100, [50, 80, INF], 0, 0.1)
+    assert found.n == pytest.approx(np.full(3, -0.1 * 0.5 / 0.5**2))
+    assert np.all(found.k == 0)
+    assert np.isnan(equivalents.derivatives(law(1.2, modes=50), 50, 80, 0, 0.1).n)
+
+
+def test_parts_are_infinite_and_not_nan_where_power_lies_outside_the_modes():
+    parts = equivalents.decompose(spectra.listed([1, 1, 0], [1, 1, 1]), 2, 5, 0, 0.1)
+    assert parts.total == equivalents.loss(spectra.listed([1, 1, 0], [1, 1, 1]), 2, 5, 0, 0.1) == INF
+    assert not np.isnan(parts).any()
+
+
+def test_excess_is_the_loss_without_the_noise_and_keeps_its_digits():
+    spectrum = spectra.power_law(0.5, 4.0, modes=10**8)
+    n, k = np.array([100, 300, INF, 100, 100, 50]), np.array([300, 100, 40, INF, 100, 50])
+    ridge = np.array([0, 0.1, 0, 0.2, 0.1, 0])
+    for noise in (0.0, 0.3):
+        whole = equivalents.loss(spectrum, n, k, ridge, noise)
+        assert equivalents.loss(spectrum, n, k, ridge, noise, excess=True) + noise == pytest.approx(whole, rel=1e-12)
+    small = [equivalents.loss(spectrum, INF, 1e6, 0, noise, excess=True) for noise in (0.0, 1.0, 100.0)]
+    assert small[0] > 0
+    assert small == pytest.approx([small[0]] * 3, rel=1e-12, abs=0)
+    with pytest.raises(ValueError, match="exclude `ensemble`"):
+        equivalents.loss(spectrum, 100, 50, excess=True, ensemble=2)

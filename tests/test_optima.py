@@ -273,3 +273,15 @@ S = spectra.power_law(0.5, modes=100)
 def test_bad_input_gets_a_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("noise", [1e2, 1e6])
+def test_training_never_makes_the_best_time_worse_than_none(noise):
+    spectrum = spectra.power_law(0.5, 1.2)
+    found = optima.optimal_time(spectrum, 10, noise=noise)
+    scan = dynamics.gradient_flow(spectrum, np.geomspace(1e-12, 1e3, 400), 10, noise=noise)
+    assert found.loss <= min(scan.min(), spectrum.total_power + noise) * (1 + 1e-12)
+
+
+def test_without_any_power_it_is_best_not_to_train():
+    assert optima.optimal_time(spectra.white(20, 0.0), 10, noise=1.0).at == 0

@@ -570,3 +570,33 @@ def test_bad_input_of_duality_report_gets_a_sentence(unchecked, given, message):
 def test_bad_input_gets_a_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call(spectra.power_law(0.5, modes=100))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_split_sums_to_the_loss_beyond_the_number_of_modes_too(noise):
+    spectrum = spectra.white(10)
+    n, k = (axis.ravel() for axis in np.meshgrid([4.0, 9, 10, 20, 30, INF], [4.0, 9, 10, 20, 30, INF]))
+    split = theory.ridgeless_split(spectrum, n, k, noise)
+    loss = equivalents.loss(spectrum, n, k, 0, noise)
+    assert split.limit + split.excess == pytest.approx(loss, rel=1e-12)
+
+
+def test_an_infinite_loss_carries_its_reason():
+    spectrum = spectra.power_law(0.5, modes=1000)
+    assert "interpolation peak" in str(theory.predict_curve(spectrum, n=[50, 100, 200], k=100).caution)
+    assert theory.predict_curve(spectrum, n=[50, 101, 200], k=100).caution is None
+    assert "interpolation peak" in str(theory.predict_surface(spectrum, n=[50, 100], k=[100, 200]))
+    both = theory.predict_curve(spectra.brownian(), n=[50, 100], k=100).caution
+    assert "interpolation peak" in both.reason
+    assert both.factor == spectra.brownian().caution.factor
+
+
+def test_local_exponents_keep_their_digits_beside_large_noise():
+    spectrum = spectra.power_law(0.5, 4.0, modes=10**10)
+    found = [theory.local_exponents(spectrum, INF, 1e7, 0, noise).k for noise in (0.0, 1.0, 100.0)]
+    assert found == pytest.approx([found[0]] * 3, rel=1e-10)
+
+
+def test_a_spectrum_of_few_modes_says_so_when_asked_for_exponents():
+    with pytest.raises(ValueError, match="resolves sizes up to 1 only"):
+        theory.exponents(spectra.white(10))
