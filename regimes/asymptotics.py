@@ -83,8 +83,9 @@ def spectral_constant(alpha: float) -> float:
     Raises:
         ValueError: alpha not positive.
     """
-    x = math.pi / (1 + _checks.number("alpha", alpha, low=0, strict=True))
-    return x / math.sin(x)
+    alpha = _checks.number("alpha", alpha, low=0, strict=True)
+    x = math.pi / (1 + alpha)
+    return x / math.sin(min(x, alpha * x))  # sin(x) = sin(pi - x): the smaller of the two keeps its digits
 
 
 def gamma(m: Any, alpha: float) -> Values:
@@ -102,28 +103,35 @@ def gamma(m: Any, alpha: float) -> Values:
     sizes = _checks.finite_array("m", m)
     if sizes.min() <= 0:
         raise ValueError(f"`m` must be positive, got {sizes.min():g}.")
-    return ((spectral_constant(alpha) / sizes) ** (1 + alpha))[()]
+    with np.errstate(over="ignore"):
+        return ((spectral_constant(alpha) / sizes) ** (1 + alpha))[()]
 
 
-def rates(alpha: float, beta: float | None = None, *, noise: float = 0.0) -> tuple[Rate, ...]:
+def rates(alpha: float, beta: float | None = None, *, noise: float = 0.0, ridge: float = 0.0) -> tuple[Rate, ...]:
     """Every law that applies to a kernel lambda_i = i^-(1+alpha) and a target v_i^2 = i^-(1+beta).
 
-    Resolution and variance in n and in k, the interpolation peak, the noise plateau, noise with the ridge held and
-    with the best ridge, time, time with finite width, where width and time stop being equivalent, the smallest
-    adequate width, and the compute-optimal frontiers. Rows about noise appear only where there is noise.
+    Resolution and variance in n and in k, the interpolation peak, the noise plateau, bias and noise with the ridge
+    held, the best ridge, time, time with finite width, where width and time stop being equivalent, the smallest
+    adequate width, and the compute-optimal frontiers. Rows about noise appear only where there is noise, those about
+    a ridge that is held only where there is one; `Rate.valid` says from which n on ridge and noise rule. An amplitude
+    that is too large or too small for a float is inf or 0.
 
     Args:
         alpha: decay of the kernel spectrum, positive.
         beta: decay of the target power, positive; None means beta = alpha, the kernel's own prior.
         noise: variance of the label noise, not negative.
+        ridge: added to the diagonal of the Gram matrix and held fixed as n grows, not negative.
 
     Raises:
-        ValueError: alpha or beta not positive, a negative noise.
+        ValueError: alpha or beta not positive, a negative noise or ridge.
     """
     alpha, beta, noise = _parameters(alpha, beta, noise)
+    ridge = _checks.number("ridge", ridge, low=0)
     rows = _resolution(alpha, beta) + _variance(noise) + _time(alpha, beta) + _widths(alpha, beta, noise)
     if noise > 0:
         rows += _noisy(alpha, beta, noise)
+    if ridge > 0:
+        rows += _held(alpha, beta, noise, ridge)
     rows += [_along_compute(alpha, beta, noise, method) for method in frontiers.METHODS]
     return tuple(rows)
 
@@ -160,15 +168,17 @@ def ridge_rates(
     if decay < p and not at_edge:
         words, scale, fall, filled, settles = "regularised", strength, decay, 0.0, 1 - decay / p
         reason = "the ridge keeps modes with lambda < ridge/n from being learnt"
-        noisy = _Law(settles, noise * alpha / p * u * strength ** (-1 / p), False, min(settles, decay / p))
+        noisy = _Law(settles, noise * alpha / p * u * _power(strength, -1 / p), False, min(settles, decay / p))
         noisy_reason = "the df2 ~ (ridge/n)^(-1/(1+alpha)) modes learnt are each known only to noise/n"
     else:
         filled = _filled(alpha, strength) if at_edge else 1.0
-        words, scale, fall, settles = "unregularised", (u / filled) ** p, p, 1.0 if at_edge else min(decay - p, 1.0)
+        words, scale, fall, settles = "unregularised", _power(u / filled, p), p, 1.0 if at_edge else min(decay - p, 1.0)
         reason = "the samples alone decide which modes are learnt"
-        noisy = _Law(0.0, noise * filled * alpha / (p - filled * alpha), False, settles)
+        noisy = _Law(0.0, noise * filled * alpha / (1 + alpha * (1 - filled)), False, settles)
         noisy_reason = "as many modes are learnt as there are samples, so a fixed share of the noise is fitted"
-    amplitude = law.amplitude * scale**-law.exponent * (fall if law.logarithm else 1.0) / (1 - filled * alpha / p)
+    amplitude = (
+        law.amplitude * _power(scale, -law.exponent) * (fall if law.logarithm else 1.0) * p / (1 + alpha * (1 - filled))
+    )
     correction = 0.0 if law.logarithm else min(settles, fall * law.correction)
     if law.exponent == -2:
         reason += "; the target is smoother than the kernel can follow"
@@ -186,7 +196,8 @@ def ridge_rates(
 def ridge_crossover(alpha: float, ridge: float) -> float:
     """Number of samples beyond which a ridge held fixed limits the loss: ridge/n = gamma(n) = (u/n)^(1+alpha).
 
-    n = (u^(1+alpha)/ridge)^(1/alpha): with fewer samples the kernel behaves as without ridge.
+    n = (u^(1+alpha)/ridge)^(1/alpha), infinite where that overflows: with fewer samples the kernel behaves as without
+    ridge.
 
     Args:
         alpha: decay of the kernel spectrum, positive.
@@ -196,7 +207,7 @@ def ridge_crossover(alpha: float, ridge: float) -> float:
         ValueError: alpha or ridge not positive.
     """
     ridge = _checks.number("ridge", ridge, low=0, strict=True)
-    return float((spectral_constant(alpha) ** (1 + alpha) / ridge) ** (1 / alpha))
+    return _exp(((1 + alpha) * math.log(spectral_constant(alpha)) - math.log(ridge)) / alpha)
 
 
 def noise_crossover(alpha: float, beta: float | None = None, *, noise: float, tuned: bool = False) -> float:
@@ -204,7 +215,7 @@ def noise_crossover(alpha: float, beta: float | None = None, *, noise: float, tu
 
     Without ridge: where the plateau noise alpha equals the noiseless loss A n^-b, b = min(beta, 2(1+alpha)). With
     the best ridge: where the laws A n^-b and A' n^(-b/(1+b)) of the two sides meet. Both scale as noise^(-1/b), and
-    so do the sizes with the logarithm at beta = 2(1+alpha), up to that logarithm.
+    so do the sizes with the logarithm at beta = 2(1+alpha), up to that logarithm. Infinite where that overflows.
 
     Args:
         alpha: decay of the kernel spectrum, positive.
@@ -213,7 +224,7 @@ def noise_crossover(alpha: float, beta: float | None = None, *, noise: float, tu
         tuned: whether the ridge is the best one at every n (not at beta = 2(1+alpha), whose law has no amplitude).
 
     Raises:
-        ValueError: alpha, beta or noise not positive; noise so large that it dominates at every n; `tuned` at
+        ValueError: alpha, beta or noise not positive; noise so large that it dominates at every n >= 1; `tuned` at
             beta = 2(1+alpha).
 
     Valid when the answer is large.
@@ -221,22 +232,12 @@ def noise_crossover(alpha: float, beta: float | None = None, *, noise: float, tu
     alpha, beta, noise = _parameters(alpha, beta, noise)
     _checks.number("noise", noise, low=0, strict=True)
     clean = _resolution(alpha, beta)[0]
-    if not tuned:
-        if not clean.logarithm:
-            return float((clean.amplitude / (alpha * noise)) ** (1 / clean.exponent))
-        # A ln(n) n^-e falls from n = e^(1/e) on.
-        start, goal = 1 / clean.exponent, alpha * noise
-        if clean.predict(math.exp(start)) <= goal:
-            raise ValueError(f"`noise` dominates at every n: {noise:g} is too large for a crossover.")
-        return math.exp(
-            optimize.brentq(
-                lambda x: math.log(clean.amplitude * x / goal) - clean.exponent * x, start, 1000 / clean.exponent
-            )
-        )
-    if clean.logarithm:
+    if tuned and clean.logarithm:
         raise ValueError("`tuned` has no amplitude at beta = 2(1+alpha); move beta a little off that value.")
-    noisy = _tuned(alpha, beta, noise)[0]
-    return float((clean.amplitude / noisy.amplitude) ** (1 / (clean.exponent - noisy.exponent)))
+    found = _meeting(clean, _tuned(alpha, beta, noise)[0] if tuned else _Law(0.0, alpha * noise))
+    if found < 0:
+        raise ValueError(f"`noise` dominates at every n: {noise:g} is too large for a crossover.")
+    return _exp(found)
 
 
 def ridge_derivative(alpha: float, beta: float | None = None, *, noise: float, bias: float) -> float:
@@ -294,22 +295,59 @@ def _unlearnt(alpha: float, beta: float, order: int) -> _Law:
     if math.isclose(r, order):
         return _Law(-float(order), 1 / p, True, 0.0)
     if r < order:
-        return _Law(-r, math.gamma(order - r) * math.gamma(r) / math.gamma(order) / p, False, order - r)
+        # Gamma(r)/p = Gamma(1 + r)/beta, and Gamma(j) = 1 for j = 1, 2.
+        return _Law(-r, math.gamma(order - r) * math.gamma(1 + r) / beta, False, order - r)
     return _Law(-float(order), float(special.zeta(1 + beta - order * p)), False, min(r - order, 1.0))
 
 
 def _at_size(alpha: float, beta: float, order: int) -> _Law:
     """The same sum at g = gamma(m) = (u/m)^(1+alpha), as a law in m; gamma(m) itself is off by a relative 1/m."""
     p, law = 1 + alpha, _unlearnt(alpha, beta, order)
-    amplitude = law.amplitude * spectral_constant(alpha) ** (-p * law.exponent) * (p if law.logarithm else 1.0)
+    amplitude = law.amplitude * _power(spectral_constant(alpha), -p * law.exponent) * (p if law.logarithm else 1.0)
     return _Law(-p * law.exponent, amplitude, law.logarithm, min(1.0, p * law.correction))
 
 
 def _filled(alpha: float, strength: float) -> float:
     """The root y of (u/y)^p (1 - y) = strength: df1/n where ridge/n = strength n^-p, p = 1 + alpha."""
-    p, u = 1 + alpha, spectral_constant(alpha)
-    low = min(0.5, u * (2 * strength) ** (-1 / p))
-    return float(optimize.brentq(lambda y: p * math.log(u / y) + math.log1p(-y) - math.log(strength), low, 1 - 1e-16))
+    goal = math.log(strength) - (1 + alpha) * math.log(spectral_constant(alpha))
+    if goal < -700:
+        return 1.0
+    # In w = ln(1/y - 1): ln((1 - y)/y^p) is at least w, and exceeds it by at most alpha (max(w, 0) + ln 2).
+    low = goal - alpha * math.log(2)
+    root = optimize.brentq(
+        lambda w: (1 + alpha) * np.logaddexp(0, w) - np.logaddexp(0, -w) - goal,
+        min(low, low / (1 + alpha)) - 1,
+        goal + 1,
+        maxiter=5000,
+    )
+    return float(special.expit(-root))
+
+
+def _exp(x: float) -> float:
+    return math.inf if x > 709 else math.exp(x)
+
+
+def _power(base: float, exponent: float) -> float:
+    try:
+        return float(base**exponent)
+    except (OverflowError, ZeroDivisionError):
+        return math.inf
+
+
+def _meeting(fast: Rate | _Law, slow: Rate | _Law) -> float:
+    """Logarithm of the n from which on `fast`, whose exponent is the larger, is less than `slow`."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = float(np.log(fast.amplitude) - np.log(slow.amplitude))
+    fall = fast.exponent - slow.exponent
+    if fall == 0 or math.isinf(gap):
+        return math.copysign(math.inf, gap)
+    if not fast.logarithm:
+        return gap / fall
+    # ln(x) - fall x falls from x = 1/fall on.
+    least = gap - math.log(fall)
+    if least <= 1:
+        return -math.inf
+    return float(optimize.brentq(lambda x: gap + math.log(x) - fall * x, 1 / fall, (2 * least + 2) / fall))
 
 
 def _case(beta: float, edge: float, below: str, above: str) -> str:
@@ -402,7 +440,7 @@ def _time(alpha: float, beta: float) -> list[Rate]:
     return [
         _rate(
             ("time-limited", "L(inf, inf, t) - noise", "t"),
-            _Law(r, math.gamma(r) / p * 2**-r, False, math.inf),
+            _Law(r, _exp(float(special.gammaln(1 + r)) - r * math.log(2) - math.log(beta)), False, math.inf),
             "modes with lambda t < 1 are not yet learnt, and of the others nothing remains: time does not saturate",
             "gradient flow, infinite n and k",
         ),
@@ -425,19 +463,19 @@ def _tuned(alpha: float, beta: float, noise: float) -> list[Rate]:
     """Minimise c kappa^(b/p) + noise (alpha u/p) kappa^(-1/p)/n over kappa."""
     p, u, law = 1 + alpha, spectral_constant(alpha), _unlearnt(alpha, beta, 2)
     b = -p * law.exponent
-    best = math.nan if law.logarithm else (noise * alpha * u / (p * law.amplitude * b)) ** (p / (1 + b))
+    ratio = math.nan if law.logarithm else noise * alpha * u / (p * law.amplitude * b)  # kappa^((1+b)/p) n
     correction = 0.0 if law.logarithm else min(b, p * law.correction, 1.0) / (1 + b)
     valid = "infinite width, noise > 0" + ("; up to powers of a logarithm" if law.logarithm else "")
     return [
         _rate(
             ("noisy, best ridge", "min over ridge of L(n, inf) - noise", "n"),
-            _Law(b / (1 + b), law.amplitude * (1 + b) * best**-law.exponent, False, correction),
+            _Law(b / (1 + b), law.amplitude * (1 + b) * _power(ratio, b / (1 + b)), False, correction),
             "the ridge is raised until the target power given up falls as the noise fitted does",
             valid,
         ),
         _rate(
             ("best ridge", "kappa, nearly ridge/n", "n"),
-            _Law(p / (1 + b), best, False, correction),
+            _Law(p / (1 + b), _power(ratio, p / (1 + b)), False, correction),
             "only the n^(1/(1+b)) modes that stand out of the noise are learnt, b = min(beta, 2(1+alpha))",
             valid,
         ),
@@ -446,20 +484,12 @@ def _tuned(alpha: float, beta: float, noise: float) -> list[Rate]:
 
 def _noisy(alpha: float, beta: float, noise: float) -> list[Rate]:
     b = min(beta, 2 * (1 + alpha))
-    held = [
-        dataclasses.replace(
-            rate,
-            regime=f"{rate.regime}, ridge held",
-            quantity=f"{rate.quantity.split(' at ')[0]} at ridge 1",
-            valid="infinite width, ridge fixed at 1, n >> ridge_crossover(alpha, 1)",
-        )
-        for rate in ridge_rates(alpha, beta, decay=1.0, noise=noise)
-    ]
     plateau = _rate(
         ("noise plateau", "L(n, inf) - noise", "n"),
         _Law(0.0, noise * alpha, False, min(b, 1.0)),
         "without ridge the noise is interpolated too, which adds df2/(n - df2) = alpha of it however large n is",
-        "infinite width, no ridge",
+        f"infinite width, no ridge, {_from(_meeting(_resolution(alpha, beta)[0], _Law(0.0, noise * alpha)))}, where it "
+        "exceeds the noiseless loss",
     )
     adequate = _rate(
         ("smallest adequate width", "k with min over ridge of L(n, k) - noise within a given share of k = inf", "n"),
@@ -472,7 +502,38 @@ def _noisy(alpha: float, beta: float, noise: float) -> list[Rate]:
         ),
         "noise > 0, the best ridge at every n and k",
     )
-    return [plateau, *held, *_tuned(alpha, beta, noise), adequate]
+    return [plateau, *_tuned(alpha, beta, noise), adequate]
+
+
+def _held(alpha: float, beta: float, noise: float, ridge: float) -> list[Rate]:
+    """The terms of the excess with the ridge held, and where they hold: ridge/n between gamma(n) and lambda_1."""
+    terms = ridge_rates(alpha, beta, decay=1.0, strength=ridge, noise=noise)
+    start = max(ridge_crossover(alpha, ridge), ridge)
+    valid = f"infinite width, {_from(math.log(start))}, where ridge/n "
+    valid += "exceeds gamma(n)" if start > ridge else "falls below the first eigenvalue"
+    if noise > 0:
+        bias, noisy = sorted(terms, key=lambda rate: rate.regime.startswith("noisy"))
+        if math.isclose(bias.exponent, noisy.exponent):
+            valid += f"; the noise part is {noisy.amplitude * _power(bias.amplitude, -1):.3g} times the bias at every n"
+        else:
+            faster, slower = (bias, noisy) if bias.exponent > noisy.exponent else (noisy, bias)
+            larger = "noise part" if slower is noisy else "bias"
+            valid += f"; the {larger} is the larger for {_from(max(_meeting(faster, slower), math.log(start)))}"
+    return [
+        dataclasses.replace(
+            rate,
+            regime=f"{rate.regime}, ridge held",
+            quantity=f"{rate.quantity.split(' at ')[0]} at ridge {ridge:.4g}",
+            valid=valid,
+        )
+        for rate in terms
+    ]
+
+
+def _from(start: float) -> str:
+    if start <= 0:
+        return "every n"
+    return f"n above {math.exp(start):.3g}" if start < 700 else f"n above e^{start:.3g}"
 
 
 def _widths(alpha: float, beta: float, noise: float) -> list[Rate]:
@@ -481,7 +542,7 @@ def _widths(alpha: float, beta: float, noise: float) -> list[Rate]:
     w = width.exponent
     best = ("best width without ridge", "argmin over k < n of L(n, k)", "n")
     if noise > 0:
-        amplitude = math.nan if width.logarithm else (w * width.amplitude / noise) ** (1 / (1 + w))
+        amplitude = math.nan if width.logarithm else _power(w * width.amplitude / noise, 1 / (1 + w))
         law = _Law(-1 / (1 + w), amplitude, False, min(w, width.correction) / (1 + w))
         reason = "more features express more of the target, and fit more noise: noise k/n"
         return [_rate(best, law, reason, "noise > 0, no ridge")]

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import math
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -197,7 +198,7 @@ def theory(
         console.print(f"[bold]Caution:[/] {escape(str(spectrum.caution))}", highlight=False, soft_wrap=True)
     console.print()
     if rates_of is not None:
-        _show_rates(console, asymptotics.rates(*rates_of, noise=noise), amplitudes=alpha is not None)
+        _show_rates(console, asymptotics.rates(*rates_of, noise=noise, ridge=ridge), amplitudes=alpha is not None)
     _window(console, spectrum)
     rows = _loss_rows(spectrum, pairs, ridge, noise, time)
     parts = [name for name in rows[0] if name in PARTS]
@@ -296,7 +297,8 @@ def _show_rates(console: Console, rates: Any, *, amplitudes: bool) -> None:
         logarithm = f" ln {at}" if rate.logarithm else ""
         law = f"{rate.quantity} ~ {factor}{at}^{0 - rate.exponent:.3g}{logarithm}"
         console.print(f"{escape(rate.regime)}: [bold]{escape(law)}[/]", highlight=False, soft_wrap=True)
-        console.print(Padding(escape(rate.reason), (0, 0, 0, 4), expand=False), highlight=False)
+        where = f" ({rate.valid})" if amplitudes and re.search("ridge held|plateau", rate.regime) else ""
+        console.print(Padding(escape(rate.reason + where), (0, 0, 0, 4), expand=False), highlight=False)
     console.print()
 
 

@@ -3,12 +3,13 @@
 Numerics without opinions: `regimes.spectra` makes spectra of them.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from scipy import special
+from scipy import fft, special
 
 from regimes import _checks
 from regimes.profiles import Periodic, Profile
@@ -36,6 +37,35 @@ def angles(degrees: int) -> tuple[Array, Array]:
     return ((edges[:-1, None] + half) + half * nodes).ravel(), (half * gauss).ravel()
 
 
+def latitudes(degrees: int, dim: int) -> tuple[Array, Array, Array]:
+    """Angles from a pole of S^dim, their cosines and weights of sum 1 for the mean over the sphere.
+
+    sin(angle)^((dim-1)/2) P_l oscillates as cos(sqrt(l (l+dim-1)) angle) for |cos| < sqrt(l (l+dim-1))/(l+(dim-1)/2)
+    and dies out beyond; the other factor sin(angle)^((dim-1)/2) is a bell of width 1/sqrt(dim).
+    """
+    frequency = math.sqrt(degrees * (degrees + dim - 1))
+    bell = 10 / math.sqrt(dim)
+    reach = math.asin(min(frequency / (degrees + (dim - 1) / 2), 1.0)) + bell
+    if dim < 30:  # the bell is broader than the panels
+        angle, weights = angles(degrees)
+        t = np.cos(angle)
+    elif reach >= np.pi / 2:
+        angle, weights = angles(math.ceil(frequency + 10 * math.sqrt(dim)))
+        t = np.cos(angle)
+    else:
+        edges = np.linspace(-reach, reach, 4 + math.ceil((frequency + 10 * math.sqrt(dim)) * 2 * reach / 10))
+        nodes, gauss = np.polynomial.legendre.leggauss(16)
+        half = np.diff(edges)[:, None] / 2
+        north, weights = ((edges[:-1, None] + half) + half * nodes).ravel(), (half * gauss).ravel()
+        angle, t = np.pi / 2 - north, np.sin(north)
+    if dim < 30:
+        weights = weights * np.sin(angle) ** (dim - 1)
+    else:  # the sine has too few digits near the equator for a high power; at the poles the logarithm is -inf
+        with np.errstate(divide="ignore"):
+            weights = weights * np.exp((dim - 1) / 2 * np.log1p(-(t**2)))
+    return angle, t, weights / weights.sum()
+
+
 def gegenbauer(t: Array, dim: int, degrees: int) -> Iterator[Array]:
     """Gegenbauer polynomials of degree 0 to `degrees` at t, for the sphere S^dim, scaled to 1 at t = 1."""
     previous, current = np.zeros_like(t), np.ones_like(t)
@@ -53,6 +83,14 @@ def harmonics(dim: int, degree: int) -> float:
     if dim == 1:
         return 2.0
     return (2 * degree + dim - 1) / (dim - 1) * float(special.comb(degree + dim - 2, degree))
+
+
+def harmonics_up_to(dim: int, degrees: int) -> Array:
+    """Those numbers for degree 0 to `degrees`, as far as they are below 1e200: no eigenvalue is seen beyond."""
+    numbers = itertools.takewhile(
+        lambda count: count < 1e200, (harmonics(dim, degree) for degree in range(degrees + 1))
+    )
+    return np.array(list(numbers))
 
 
 def krawtchouk(dim: int) -> Iterator[Array]:
@@ -85,6 +123,15 @@ def fourier(profile: Any, count: int) -> tuple[Array, float]:
     refuse_negative("the circle", values, 1e-13 * trace)
     values[values < 1e-15 * trace] = 0.0
     return values, rest(trace, values[0] + 2 * values[1:].sum())
+
+
+def circle_power(target: Callable[[Array], Array], count: int) -> tuple[Array, float]:
+    """Mean square of a function on the circle at k = 0 ... count, and what is left of it."""
+    size = max(8 * count, 4096)
+    values = _checks.finite_array("target(x)", target(2 * np.pi * np.arange(size) / size), ndim=1)
+    squares = np.abs(fft.rfft(values)[: count + 1] / size) ** 2
+    squares[1:] *= 2
+    return squares, float(np.mean(values**2) - squares.sum())
 
 
 def products(one: Array, dim: int, least: float) -> tuple[Array, Array]:

@@ -39,7 +39,12 @@ _TALBOT = 32
 _MOST = 2000
 """Most nodes of a contour for gradient descent: the tables of their pairs take a gigabyte."""
 _LATEST = 1e150
-"""Times beyond are as good as infinite, below its inverse as good as zero; the squares of those between are finite."""
+"""Times beyond are as good as infinite, below its inverse as good as zero; the squares of those between are finite.
+A ridge/n beyond this many traces leaves nothing to learn."""
+_FEWEST = 1e-100
+"""Sizes below learn nothing, and the training loss depends on their ratio and on time/size only."""
+_TABLE = 4_000_000
+"""Entries of a (points, nodes, levels) table worked on at once: 64 MB of complex numbers."""
 
 
 class _Nodes(NamedTuple):
@@ -49,6 +54,8 @@ class _Nodes(NamedTuple):
     """Nodes, the one nearest to the positive real axis first."""
     weights: Array
     """w(z) dz/(2 pi i), quadrature weight included."""
+    closed: bool
+    """Whether it encloses the eigenvalues and so passes next to arg gamma = pi, where `Spectrum.compressed` fails."""
 
 
 class _Tracked(NamedTuple):
@@ -92,22 +99,27 @@ def gradient_flow(
         ValueError: n, k or a width not positive, a negative time, ridge or noise, NaN.
     """
     flat, shape = _broadcast("time", time, n, k, ridge, noise, stack)
-    time, (n, k, ridge, noise), stack = flat[0], flat[1:5], flat[5:]
+    time, ridge, noise = flat[0], flat[3], flat[4]
+    every = np.stack([flat[1], flat[2], *flat[5:]])
+    with np.errstate(over="ignore"):
+        # df1 is trace/gamma where a size is that small: sizes and time can be scaled by one factor.
+        scale = np.maximum(_FEWEST / every.min(axis=0), 1)
+        time, every = time * scale, every * scale
+        effective = ridge / every[0]
     result = np.empty(len(time))
-    start, end = time < 1 / _LATEST, time > _LATEST
+    start = (time < 1 / _LATEST) | (effective > _LATEST * spectrum.trace)
+    end = (time > _LATEST) & ~start
     result[start] = spectrum.total_power + noise[start]
-    result[end] = equivalents.loss(
-        spectrum, n[end], k[end], ridge[end], noise[end], stack=[width[end] for width in stack], train=train
-    )
+    (n, k), stack = every[:2, end], every[2:, end]
+    result[end] = equivalents.loss(spectrum, n, k, ridge[end], noise[end], stack=list(stack), train=train)
     rest = np.flatnonzero(~start & ~end)
-    every = np.stack([n, k, *stack])
     compressed = spectrum.compressed
     for part in _blocks(rest, len(compressed.eigenvalues)):
-        t, rho = time[part, None], (ridge / n)[part, None]
+        t, rho = time[part, None], effective[part, None]
         # w(z) dz/(2 pi i) = exp(zeta t)/zeta dzeta/(2 pi i), zeta = z - rho: free of t but for the place.
         place, turn = _talbot()
         weights = np.broadcast_to(np.exp(_TALBOT * place) / place * turn, (len(part), len(place)))
-        nodes = _Nodes(rho + _TALBOT / t * place, weights)
+        nodes = _Nodes(rho + _TALBOT / t * place, weights, closed=False)
         result[part] = _quadratic(compressed, every[:, part], nodes, noise[part], train)
     return result.reshape(shape)[()]
 
@@ -127,7 +139,8 @@ def gradient_descent(
 
     theta <- theta - (rate/n) Phi^T (Phi theta - y): w(z) = (1 + rate z)^steps / z. It follows the flow at
     time = rate x steps while rate x eigenvalue is small, and diverges for a rate above `stable_rate`: infinite where
-    the loss is beyond floating point.
+    the loss is beyond floating point. Close to that rate, or for fewer than 128 steps, the contour encloses the
+    eigenvalues and works on all levels: time grows with steps x levels.
 
     Args:
         spectrum: kernel and target.
@@ -151,19 +164,19 @@ def gradient_descent(
         raise ValueError("`steps` must be whole numbers.")
     every = np.stack([n, k, *flat[5:]])
     edge, _ = _edge(spectrum, every)
-    compressed = spectrum.compressed
     with np.errstate(divide="ignore"):
         overflow = 2 * steps * np.log(np.abs(1 - rate * edge)) > 650
     result = np.where(overflow, np.inf, spectrum.total_power + noise)
     for point in np.flatnonzero((steps > 0) & ~overflow):
         nodes = _descent_nodes(steps[point], rate[point], edge[point])
         at = slice(point, point + 1)
-        result[at] = _quadratic(compressed, every[:, at], nodes, noise[at], train)
+        levels = spectrum if nodes.closed else spectrum.compressed
+        result[at] = _quadratic(levels, every[:, at], nodes, noise[at], train)
     return result.reshape(shape)[()]
 
 
 def one_pass_sgd(
-    spectrum: Spectrum, steps: Any, rate: float, *, batch: int = 1, k: float = math.inf, noise: float = 0.0
+    spectrum: Spectrum, steps: Any, rate: float, *, batch: int = 1, k: Any = math.inf, noise: float = 0.0
 ) -> Values:
     """Mean squared test error (label noise included) after steps of SGD, each on a fresh batch.
 
@@ -180,11 +193,11 @@ def one_pass_sgd(
         steps: numbers of steps, whole, not negative; one number or a list.
         rate: learning rate, positive.
         batch: samples per step.
-        k: number of features, possibly infinite.
+        k: number of features, a single one, possibly infinite.
         noise: variance of the label noise, not negative.
 
     Raises:
-        ValueError: a rate, batch or k not positive, steps negative or not whole, a negative noise.
+        ValueError: a rate, batch or k not positive, several k or NaN, steps negative or not whole, a negative noise.
 
     Valid when: as for the module. Time and memory grow with the largest number of steps (10^5 in seconds). The loss
     grows without bound for a rate above `stable_rate(..., batch=batch)`.
@@ -197,21 +210,25 @@ def one_pass_sgd(
     rate = _checks.number("rate", rate, low=0, strict=True)
     batch = _checks.count("batch", batch)
     noise = _checks.number("noise", noise, low=0)
+    if np.ndim(k):
+        raise ValueError(
+            f"`k` must be a single number, possibly infinite, got shape {np.shape(k)}; call once for each."
+        )
     (k_,), _ = equivalents._flat(k=k)
     last = int(wanted.max())
-    if np.isinf(k_).all():
+    if np.isinf(k_[0]):
         s, power = spectrum.eigenvalues.astype(complex), spectrum.power.astype(complex)
         trace = spectrum.multiplicity * s**2
         noise_floor = noise + spectrum.tail_power
     else:
-        compressed, every = spectrum.compressed, np.array([[np.inf], [float(k_[0])]])
+        every = np.array([[np.inf], [float(k_[0])]])
         nodes = _ellipse(float(_edge(spectrum, every)[0][0]), 2.5 / (rate * max(last, 1)))
-        tracked = _track(compressed, every, nodes.z)
+        tracked = _track(spectrum, every, nodes.z)
         z, gamma = nodes.z[0], tracked.gamma[0]
-        once = equivalents._power(compressed, gamma)[0]
+        once = equivalents._power(spectrum, gamma)[0]
         # v^T (M+z)^-1 v = P/z and tr M (M+z)^-1 = df1; twice the real part stands for both halves of the contour.
         s, power = -z, 2 * nodes.weights[0] * once / z
-        trace = 2 * nodes.weights[0] * -z * equivalents._sums(compressed, gamma)[0]
+        trace = 2 * nodes.weights[0] * -z * equivalents._sums(spectrum, gamma)[0]
         noise_floor = noise
     decay = (1 - rate * s) ** 2 + rate**2 * s**2 / batch
     kernel = rate**2 / batch * trace
@@ -306,7 +323,7 @@ def _broadcast(
 
 def _blocks(points: Array, levels: int) -> list[Array]:
     """The points in blocks whose (points, nodes, levels) tables stay below 64 MB."""
-    size = max(1, 4_000_000 // (levels * _TALBOT))
+    size = max(1, _TABLE // (levels * _TALBOT))
     return [points[start : start + size] for start in range(0, len(points), size)]
 
 
@@ -317,7 +334,7 @@ def _descent_nodes(steps: float, rate: float, edge: float) -> _Nodes:
         # What the open contour leaves out has died away.
         place, turn = _talbot()
         growth = np.exp(steps * np.log1p(_TALBOT * place / steps))
-        return _Nodes((_TALBOT / (rate * steps) * place)[None], (growth / place * turn)[None])
+        return _Nodes((_TALBOT / (rate * steps) * place)[None], (growth / place * turn)[None], closed=False)
     nodes = _ellipse(edge, 4 / (rate * steps))
     if nodes.z.size > _MOST:
         raise ValueError(
@@ -344,7 +361,7 @@ def _ellipse(edge: float, beyond: float) -> _Nodes:
     count = 2 * math.ceil(19 / log_radius)
     theta = np.pi * (2 * np.arange(count // 2) + 1) / count
     z = edge / 2 * (np.cosh(log_radius + 1j * theta) - 1)
-    return _Nodes(z[None], (edge / 2 * np.sinh(log_radius + 1j * theta) / count)[None])
+    return _Nodes(z[None], (edge / 2 * np.sinh(log_radius + 1j * theta) / count)[None], closed=True)
 
 
 def _quadratic(spectrum: Spectrum, every: Array, nodes: _Nodes, noise: Array, train: bool) -> Array:
@@ -353,18 +370,22 @@ def _quadratic(spectrum: Spectrum, every: Array, nodes: _Nodes, noise: Array, tr
     gamma, floor, distance = tracked.gamma, tracked.floor, tracked.distance
     both = np.concatenate([gamma, gamma.conj()], axis=1)
     weights = np.concatenate([nodes.weights, nodes.weights.conj()], axis=1)
-    resolvent = 1 / (spectrum.eigenvalues + both[..., None])
-    upper = resolvent[:, : gamma.shape[1]]
-
-    def pairs(diagonal: Array) -> Array:
-        return (upper * diagonal) @ resolvent.swapaxes(1, 2)
-
+    learnt, many = _learnt(spectrum, floor), spectrum.multiplicity * spectrum.eigenvalues
+    points, half = gamma.shape
+    modes = np.zeros((points, half, 2 * half), dtype=complex)
+    unlearnt, change, once = np.zeros_like(modes), np.zeros_like(gamma), np.zeros_like(both)
+    size = max(1, _TABLE // both.size)
+    for first in range(0, len(many), size):
+        part = slice(first, first + size)
+        resolvent = 1 / (spectrum.eigenvalues[part] + both[..., None])
+        upper = resolvent[:, :half]
+        modes += (upper * many[part]) @ resolvent.swapaxes(1, 2)
+        unlearnt += (upper * spectrum.power[part]) @ resolvent.swapaxes(1, 2)
+        change += (upper @ learnt[:, part, None])[:, :, 0]
+        once += resolvent @ spectrum.power[part]
     a, b = gamma[:, :, None], both[:, None, :]
-    modes = pairs(spectrum.multiplicity * spectrum.eigenvalues) + spectrum.tail / (
-        a * b
-    )  # -(Z_a - Z_b)/(gamma_a - gamma_b)
+    modes += spectrum.tail / (a * b)  # -(Z_a - Z_b)/(gamma_a - gamma_b)
     # 1 - Z/w for each size w, from Z(floor) - Z(gamma) = distance sum lambda/((lambda+gamma)(lambda+floor)).
-    change = (upper @ _learnt(spectrum, floor)[:, :, None])[:, :, 0]
     factors = _factors(spectrum, every, floor, gamma, distance, change)
     here = factors[:, :, :, None]
     there = np.concatenate([factors, factors.conj()], axis=2)[:, :, None, :]
@@ -372,8 +393,8 @@ def _quadratic(spectrum: Spectrum, every: Array, nodes: _Nodes, noise: Array, tr
     # z = gamma x y: its difference quotient, inverted, is that of gamma.
     all_there, by_all = _difference(here, there, modes, every)
     quotient = 1 / (all_there + a * by_all)
-    once = (both[..., None] * resolvent) @ spectrum.power + spectrum.tail_power
-    twice = a * b * pairs(spectrum.power) + spectrum.tail_power
+    once = both * once + spectrum.tail_power
+    twice = a * b * unlearnt + spectrum.tail_power
     loss = quotient * (
         y_there * twice + a * by_layers * once[:, None, :] + noise[:, None, None] * (y_there + a * by_layers)
     )
@@ -399,8 +420,8 @@ def _factors(spectrum: Spectrum, every: Array, floor: Array, gamma: Array, dista
     m = np.minimum(every.min(axis=0), spectrum.modes)
     with np.errstate(invalid="ignore", divide="ignore"):
         missing = np.where(np.isinf(every), 0.0, m / every)
-        rest = np.where(floor > 0, spectrum.tail / floor, 0.0)[:, None] / gamma
-    return (1 - missing)[:, :, None] + distance * (change + rest) / every[:, :, None]
+        rest = np.where(floor > 0, spectrum.tail / floor, 0.0) / every
+    return (1 - missing)[:, :, None] + distance * (change / every[:, :, None]) + rest[:, :, None] * (distance / gamma)
 
 
 def _track(spectrum: Spectrum, every: Array, z: Array) -> _Tracked:
@@ -437,7 +458,8 @@ def _newton(
         x = _factors(spectrum, every, floor, gamma[:, None], distance[:, None], change[:, None])[:, :, 0]
         square = resolvent**2 @ (spectrum.multiplicity * spectrum.eigenvalues) + spectrum.tail / gamma**2
         slope = distance * (1 / gamma + (square / every / x).sum(axis=0))
-        step = -np.log(gamma * x.prod(axis=0) / np.exp(target)) / slope
+        goal = np.exp(target)
+        step = -np.log(np.concatenate([(gamma / goal)[None], x]).prod(axis=0)) / slope  # in this order: no underflow
         u = u + step / np.maximum(1, np.abs(step))
         if np.all(np.abs(step) < 1e-8):  # the next step would be of the order of its square
             break
@@ -446,9 +468,15 @@ def _newton(
 
 def _beyond(spectrum: Spectrum, over: Any) -> Array:
     """The sum of lambda/(g - lambda) for g = lambda_1 + over: minus df1 at gamma = -g."""
-    top = spectrum.eigenvalues[0]
-    gap = np.asarray(over)[..., None] + (top - spectrum.eigenvalues)
-    return np.asarray((spectrum.multiplicity * spectrum.eigenvalues / gap).sum(axis=-1) + spectrum.tail / (top + over))
+    top, many = spectrum.eigenvalues[0], spectrum.multiplicity * spectrum.eigenvalues
+    below = top - spectrum.eigenvalues
+    flat = np.ravel(over)
+    result = np.empty(len(flat))
+    size = max(1, _TABLE // len(below))  # (places, levels) tables of 32 MB
+    for first in range(0, len(flat), size):
+        part = slice(first, first + size)
+        result[part] = (many / (flat[part, None] + below)).sum(axis=1)  # a product would round differently in blocks
+    return np.asarray(result.reshape(np.shape(over)) + spectrum.tail / (top + np.asarray(over)))
 
 
 def _edge(spectrum: Spectrum, every: Array) -> tuple[Array, Array]:

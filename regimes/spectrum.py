@@ -106,7 +106,7 @@ class Spectrum:
         All of them are sums of lambda/(lambda+gamma) and its square, functions of log lambda with poles at a distance
         pi - |arg gamma| from the real axis. Gauss quadrature with 6 nodes in bins of width 0.5 of log lambda, with the
         modes (and apart from them the power) as weight, replaces each such sum with an error, relative to the sum of
-        absolute values, below 1e-13 for |arg gamma| <= pi/4 (positive gamma above all), 1e-12 up to pi/2 and 1e-8 up to
+        absolute values, of rounding (about 1e-13) up to |arg gamma| = pi/4, below 1e-12 up to pi/2 and below 1e-8 up to
         3 pi/4. Closer to the negative axis it fails: nodes next to a pole do not stand for the levels around them.
         A spectrum that would not get shorter is returned as it is.
         """

@@ -1,5 +1,6 @@
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from oracles_powerlaw import fine, flow
@@ -189,13 +190,106 @@ def test_noise_with_the_best_ridge(alpha, beta):
         agrees(row(alpha, beta, name, noise=0.5), n, exact, factor)
 
 
-def test_noise_with_the_ridge_held():
-    n, ridge = np.geomspace(1e8, 1e10, 3), 1.0
-    spectrum = law(0.5, 2.2)
-    terms = [rate for rate in asymptotics.rates(0.5, 2.2, noise=0.5) if "ridge held" in rate.regime]
-    excess = equivalents.loss(spectrum, n, INF, ridge, 0.5) - 0.5
-    assert sum(rate.predict(n) for rate in terms) == pytest.approx(excess, rel=5e-3)
+def held(alpha, beta, noise, ridge):
+    rates = asymptotics.rates(alpha, beta, noise=noise, ridge=ridge)
+    return [rate for rate in rates if "ridge held" in rate.regime]
+
+
+@pytest.mark.parametrize("ridge", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_the_ridge_held(ridge, noise):
+    n, spectrum = np.geomspace(1e12, 1e14, 3), law(0.5, 2.2)
+    terms = held(0.5, 2.2, noise, ridge)
+    assert len(terms) == 1 + (noise > 0)
+    assert all(rate.quantity.endswith(f" at ridge {ridge:g}") for rate in terms)
+    excess = equivalents.loss(spectrum, n, INF, ridge, noise) - noise
+    assert sum(rate.predict(n) for rate in terms) == pytest.approx(excess, rel=7e-3)
     assert -log_slope(n, excess) == pytest.approx(terms[0].exponent, abs=2e-3)
+
+
+def test_without_a_ridge_there_are_no_rows_about_one():
+    assert held(0.5, 2.2, 0.5, 0.0) == []
+
+
+def test_rows_of_the_ridge_held_say_from_which_n_ridge_and_noise_rule():
+    crossing = asymptotics.ridge_crossover(0.5, 0.01)
+    for noise in (0.0, 1e-6):
+        for rate in held(0.5, 1.2, noise, 0.01):
+            assert f"n above {crossing:.3g}, where ridge/n exceeds gamma(n)" in rate.valid
+    # A ridge above the first eigenvalue at n = 1: nothing is learnt until n is as large.
+    assert "n above 30, where ridge/n falls below the first eigenvalue" in held(0.5, 1.2, 0.0, 30.0)[0].valid
+    # Bias n^-0.8 and noise n^-1/3: where the printed n is, the exact parts are equal.
+    noise, ridge, spectrum = 1e-9, 0.01, law(0.5, 1.2)
+    words = held(0.5, 1.2, noise, ridge)[0].valid
+    n = float(words.split("the noise part is the larger for n above ")[1])
+    assert n > 1e6 * crossing
+    bias = float(equivalents.loss(spectrum, n, INF, ridge))
+    fitted = float(equivalents.loss(spectrum, n, INF, ridge, noise)) - noise - bias
+    assert fitted == pytest.approx(bias, rel=0.05)
+    assert "the bias is the larger for n above" in held(0.5, 0.3, 10.0, 1.0)[0].valid
+    assert "times the bias at every n" in held(0.5, 0.5, 0.3, 1.0)[0].valid
+    plateau = row(0.5, 1.2, "noise plateau", noise=1e-6)
+    assert f"n above {asymptotics.noise_crossover(0.5, 1.2, noise=1e-6):.3g}" in plateau.valid
+    assert "every n" in row(0.5, 1.2, "noise plateau", noise=1e10).valid
+
+
+EXTREMES = [(0.5, 300.0), (0.5, 1e300), (300.0, 1e-3), (1e-3, 1e-3), (1e-17, None), (1e17, 3.0), (1e-320, 1e-320)]
+
+
+@pytest.mark.parametrize(("alpha", "beta"), EXTREMES)
+@pytest.mark.parametrize("noise", [0.0, 1e-300, 1e10])
+@pytest.mark.parametrize("ridge", [0.0, 1e-300, 1e300])
+def test_extreme_parameters_overflow_quietly(alpha, beta, noise, ridge):
+    for rate in asymptotics.rates(alpha, beta, noise=noise, ridge=ridge):
+        assert not rate.amplitude < 0
+        assert str(rate)
+    for strength in (1e-300, 1e-20, 1e300):
+        assert asymptotics.ridge_rates(alpha, beta, decay=1 + alpha, strength=strength, noise=noise)
+
+
+def test_amplitude_in_time_of_a_very_smooth_target():
+    # Gamma(200)/1.5 2^-200, of which Gamma alone is no float.
+    with mpmath.workdps(30):
+        exact = mpmath.log(mpmath.gamma(190) / mpmath.mpf(1.5) / mpmath.mpf(2) ** 190)
+    assert math.log(row(0.5, 285.0, "time-limited").amplitude) == pytest.approx(float(exact), rel=1e-12)
+    assert row(0.5, 300.0, "time-limited").amplitude == INF
+
+
+def test_crossovers_that_overflow_are_infinite():
+    assert asymptotics.ridge_crossover(1e-3, 0.01) == INF
+    assert asymptotics.noise_crossover(1e-3, noise=0.01) == INF
+    assert asymptotics.noise_crossover(1e-3, noise=0.01, tuned=True) == INF
+
+
+@pytest.mark.parametrize("alpha", [1e-17, 1e-6, 0.5, 30.0, 1e17])
+def test_spectral_constant_keeps_its_digits(alpha):
+    with mpmath.workdps(60):
+        x = mpmath.pi / (1 + mpmath.mpf(alpha))
+        exact = float(x / mpmath.sin(x))
+    assert asymptotics.spectral_constant(alpha) == pytest.approx(exact, rel=1e-13)
+
+
+@pytest.mark.parametrize("strength", [1e-200, 1e-20, 1e-3, 1.0, 1e5, 1e200])
+@pytest.mark.parametrize("alpha", [1e-17, 0.5, 3.0])
+def test_a_ridge_at_the_edge_of_any_strength(alpha, strength):
+    beta = 0.4
+    (rate,) = asymptotics.ridge_rates(alpha, beta, decay=1 + alpha, strength=strength)
+    with mpmath.workdps(60):
+        p, beta = 1 + mpmath.mpf(alpha), mpmath.mpf(beta)
+        u = mpmath.pi / p / mpmath.sin(mpmath.pi / p)
+
+        def gap(w):  # y = 1/(1 + e^w)
+            y = 1 / (1 + mpmath.exp(w))
+            return p * mpmath.log(u / y) + w + mpmath.log(y) - mpmath.log(strength)
+
+        centre = mpmath.log(strength) - p * mpmath.log(u)
+        w = mpmath.findroot(
+            gap, (centre / p - 5, centre + 5) if centre > 0 else (centre - 5, centre + 5), solver="anderson"
+        )
+        y = 1 / (1 + mpmath.exp(w))
+        head = mpmath.gamma(2 - beta / p) * mpmath.gamma(beta / p) / p
+        exact = head * (u / y) ** beta / (1 - y * (p - 1) / p)
+    assert rate.amplitude == pytest.approx(float(exact), rel=1e-9)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0])
@@ -416,7 +510,10 @@ def test_a_printed_line():
         (lambda: asymptotics.ridge_rates(0.5, decay=0.0), "`decay` must be finite and more than 0"),
         (lambda: asymptotics.ridge_rates(0.5, decay=1.0, strength=-2.0), "`strength` must be finite and more than 0"),
         (lambda: asymptotics.noise_crossover(0.5, noise=0.0), "`noise` must be finite and more than 0"),
+        (lambda: asymptotics.rates(0.5, ridge=-1.0), "`ridge` must be finite and at least 0"),
         (lambda: asymptotics.noise_crossover(0.5, 3.0, noise=1e3), "`noise` dominates at every n"),
+        (lambda: asymptotics.noise_crossover(0.5, 1.0, noise=1e10), "`noise` dominates at every n"),
+        (lambda: asymptotics.noise_crossover(0.5, 1.0, noise=1e10, tuned=True), "`noise` dominates at every n"),
         (lambda: asymptotics.noise_crossover(0.5, 3.0, noise=0.1, tuned=True), "`tuned` has no amplitude"),
         (lambda: asymptotics.ridge_crossover(0.5, 0.0), "`ridge` must be finite and more than 0"),
         (lambda: asymptotics.ridge_derivative(0.5, noise=0.1, bias=0.0), "`bias` must be finite and more than 0"),

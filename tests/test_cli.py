@@ -269,7 +269,7 @@ def test_power_law_prints_the_laws_the_exponents_and_the_losses_of_the_library(r
     text = plain(out)
     spectrum = spectra.power_law(0.7, 1.5, modes=1e8)
     assert str(spectrum) in text
-    for rate in asymptotics.rates(0.7, 1.5, noise=0.01):
+    for rate in asymptotics.rates(0.7, 1.5, noise=0.01, ridge=0.001):
         factor = f"{rate.amplitude:.3g} " if np.isfinite(rate.amplitude) else ""
         assert f"{rate.regime}: {rate.quantity} ~ {factor}{rate.along}^" in text
     assert str(theory.exponents(spectrum)) in text

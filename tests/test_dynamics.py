@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import mpmath
 import numpy as np
@@ -228,7 +229,8 @@ def test_the_open_and_the_closed_contour_agree(n, k, steps, rate):
     closed = dynamics._ellipse(edge, 4 / (rate * steps))
     closed = closed._replace(weights=closed.weights * (1 + rate * closed.z) ** steps / closed.z)
     one, other = (
-        dynamics._quadratic(spectrum.compressed, every, nodes, np.array([0.1]), False)[0] for nodes in (chosen, closed)
+        dynamics._quadratic(levels, every, nodes, np.array([0.1]), False)[0]
+        for levels, nodes in ((spectrum.compressed, chosen), (spectrum, closed))
     )
     assert one == pytest.approx(other, rel=1e-11)
 
@@ -242,6 +244,84 @@ def test_descent_converges_below_the_stable_rate_and_diverges_above():
     growth = np.diff(np.log(above)) / np.diff(steps) / 2
     assert growth == pytest.approx(np.full(2, math.log(1.04)), rel=0.1)
     assert gradient_descent(spectrum, 10**6, 3 * rate, 100, 160) == INF
+
+
+# Dense spectra: many levels in a bin of Spectrum.compressed, and a contour that passes right next to them.
+
+DENSE = Spectrum(np.linspace(1, 0.3, 4000), np.ones(4000), np.ones(4000))
+
+
+@pytest.mark.parametrize("rate", [1.9, 1.99])
+def test_descent_on_a_dense_spectrum_decays_level_by_level(rate):
+    assert len(DENSE.compressed.eigenvalues) < 50
+    steps = np.array([1, 20, 50, 100])
+    expected = ((1 - rate * DENSE.eigenvalues) ** (2 * steps[:, None])).sum(axis=1)
+    # The contour adds up terms of the size of the total power and rounds accordingly.
+    assert gradient_descent(DENSE, steps, rate) == pytest.approx(expected, rel=1e-11, abs=1e-15 * DENSE.total_power)
+
+
+@pytest.mark.parametrize(("n", "k"), [(1e5, 1e5), (3000, 2000)])
+@pytest.mark.parametrize("train", [False, True])
+def test_descent_on_a_dense_spectrum_at_finite_sizes(n, k, train):
+    # All levels, on a contour that lies four times closer to the eigenvalues and is twice as fine.
+    edge, every = float(largest_eigenvalue(DENSE, n, k)), np.array([[n], [k]])
+    rate, steps = 1.95 / edge, 20
+    nodes = dynamics._ellipse(edge, 1 / (rate * steps))
+    nodes = nodes._replace(weights=nodes.weights * (1 + rate * nodes.z) ** steps / nodes.z)
+    expected = dynamics._quadratic(DENSE, every, nodes, np.array([0.1]), train)[0]
+    found = gradient_descent(DENSE, steps, rate, n, k, 0.1, train=train)
+    assert found == pytest.approx(expected, rel=1e-10)
+
+
+def test_sgd_on_a_dense_spectrum_with_a_contour_is_sgd_without():
+    steps = np.array([0, 1, 20, 100])
+    for rate in (1.9, 1.99):
+        expected = one_pass_sgd(DENSE, steps, rate, batch=10**9)
+        assert one_pass_sgd(DENSE, steps, rate, batch=10**9, k=1e18) == pytest.approx(expected, rel=1e-9, abs=1e-10)
+
+
+@pytest.mark.parametrize("sizes", [(INF, INF), (1e5, 1e5), (3000, 2000), (100, 1e4)])
+def test_the_open_contour_keeps_clear_of_dense_levels(sizes, monkeypatch):
+    # There the compressed levels are as good as all of them, up to the accuracy of the contour.
+    times, start = np.geomspace(0.1, 1e4, 11), DENSE.total_power
+    flow = gradient_flow(DENSE, times, *sizes)
+    edge = float(largest_eigenvalue(DENSE, *sizes))
+    nodes = dynamics._descent_nodes(200.0, 1 / edge, edge)
+    assert not nodes.closed
+    descent = gradient_descent(DENSE, 200, 1 / edge, *sizes)
+    monkeypatch.setattr(Spectrum, "compressed", property(lambda self: self))
+    assert flow == pytest.approx(gradient_flow(DENSE, times, *sizes), rel=1e-12, abs=1e-12 * start)
+    assert descent == pytest.approx(gradient_descent(DENSE, 200, 1 / edge, *sizes), rel=1e-12, abs=1e-12 * start)
+
+
+def test_blocks_of_levels_and_of_places_give_the_same(monkeypatch):
+    spectrum, n, k = law(1.2, modes=300, tail=True), np.array([100.0, 60.0]), np.array([160.0, 40.0])
+
+    def everything():
+        descent = gradient_descent(spectrum, 30, 0.8 * stable_rate(spectrum, n, k), n, k, 0.1)
+        rates = stable_rate(spectrum, k=k, batch=2)
+        return np.concatenate([descent, rates, largest_eigenvalue(spectrum, n, k), gradient_flow(spectrum, 9.0, n, k)])
+
+    whole = everything()
+    monkeypatch.setattr(dynamics, "_TABLE", 5000)
+    assert everything() == pytest.approx(whole, rel=1e-12)
+    assert np.array_equal(largest_eigenvalue(spectrum, n, k), whole[4:6])
+
+
+def test_memory_does_not_grow_with_points_times_levels():
+    """The table of places, points and levels would take 2.4 GB, that of the nodes and levels of descent 0.3 GB."""
+    spectrum, sizes = law(1.2, modes=10_000), np.geomspace(10, 1e6, 500)
+    tracemalloc.start()
+    try:
+        many = largest_eigenvalue(spectrum, sizes, 100.0)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+        tracemalloc.reset_peak()
+        gradient_descent(spectrum, 900, 1.99 / many[250], sizes[250], 100.0)
+        assert tracemalloc.get_traced_memory()[1] < 200e6
+    finally:
+        tracemalloc.stop()
+    for point in (0, 250, 499):
+        assert largest_eigenvalue(spectrum, sizes[point], 100.0) == many[point]
 
 
 # SGD
@@ -380,6 +460,46 @@ def test_largest_eigenvalue_at_large_sizes_is_the_first(tail):
     assert largest_eigenvalue(spectrum, 1e-9) * 1e-9 == pytest.approx(spectrum.trace, rel=1e-3)
 
 
+# Extreme arguments
+
+
+@pytest.mark.parametrize("tail", [False, True])
+def test_a_huge_ridge_leaves_nothing_to_learn(tail):
+    spectrum = law(0.7, modes=40, tail=tail)
+    for arguments in [(20, 30, 1e149), (20, 30, 1e160), (20, 30, 1e300), (1e-5, 1, 1e306), (1e-200, 1, 1e200)]:
+        for train in (False, True):
+            found = gradient_flow(spectrum, [0, 1e-140, 1.0, 1e140, INF], *arguments, 0.3, train=train)
+            assert found == pytest.approx(np.full(5, spectrum.total_power + 0.3), rel=3e-12)
+
+
+@pytest.mark.parametrize("tail", [False, True])
+def test_a_huge_size_is_as_good_as_infinite(tail):
+    spectrum, times = law(0.7, modes=40, tail=tail), [1e-100, 1.0, 1e10, 1e140]
+    for train in (False, True):
+        for n, k in [(1e190, 1e190), (1e300, 1e300), (1e300, 1e250), (INF, 1e300), (1e300, INF)]:
+            found = gradient_flow(spectrum, times, n, k, 0, 0.1, train=train)
+            assert found == pytest.approx(gradient_flow(spectrum, times, noise=0.1), rel=1e-11)
+        # Weight decay counts per sample.
+        found = gradient_flow(spectrum, 10.0, 1e300, 30, 1e299, 0.1, train=train)
+        assert found == pytest.approx(gradient_flow(spectrum, 10.0, 1e100, 30, 1e99, 0.1, train=train), rel=1e-12)
+
+
+@pytest.mark.parametrize("tail", [False, True])
+def test_a_tiny_size_learns_nothing_and_fits_as_a_function_of_time_over_size(tail):
+    spectrum, start = law(0.7, modes=40, tail=tail), law(0.7, modes=40, tail=tail).total_power + 0.1
+    times = np.array([1e-140, 1.0, 1e10, 1e140])
+    for n, k in [(1e-200, 10), (10, 1e-200), (1e-310, INF), (1e-120, 1e-100), (1e-149, 1)]:
+        assert gradient_flow(spectrum, times, n, k, 0, 0.1) == pytest.approx(np.full(4, start), rel=3e-12)
+    # With one sample in 10^-200 the Gram matrix over n is trace/n: exp(-2 t trace/n) of the labels is not fitted.
+    shares = np.array([0.01, 0.5, 2.0, 5.0])
+    for n in (1e-60, 1e-120, 1e-140):
+        found = gradient_flow(spectrum, shares * n / spectrum.trace, n, INF, 0, 0.1, train=True)
+        assert found == pytest.approx(start * np.exp(-2 * shares), rel=1e-9)
+        ridge = spectrum.trace  # as large as the only eigenvalue: half of the labels is left in the end
+        found = gradient_flow(spectrum, [1e140, INF], n, 10, ridge, 0.1, train=True)
+        assert found == pytest.approx(np.full(2, start / 4), rel=1e-11)
+
+
 # Anything else
 
 
@@ -477,7 +597,7 @@ def test_the_loss_falls_at_first(seed):
 def test_arguments_broadcast_and_scalars_give_numbers():
     values = gradient_flow(SMALL, np.array([1.0, 10.0, INF])[:, None], np.array([10.0, INF]), 30, 0.1)
     assert values.shape == (3, 2)
-    assert values[1, 0] == gradient_flow(SMALL, 10.0, 10, 30, 0.1)
+    assert values[1, 0] == pytest.approx(gradient_flow(SMALL, 10.0, 10, 30, 0.1), rel=1e-13)
     values = gradient_descent(SMALL, np.array([0, 1, 5])[:, None], np.array([0.1, 0.5]), 10)
     assert values.shape == (3, 2)
     assert values[2, 1] == gradient_descent(SMALL, 5, 0.5, 10)
@@ -526,6 +646,10 @@ def test_a_call_with_many_points_is_its_points_one_by_one(monkeypatch):
         (lambda: one_pass_sgd(SMALL, 1, 0.0), "`rate` must be finite and more than 0"),
         (lambda: one_pass_sgd(SMALL, 1, 0.1, batch=0), "`batch` must be at least 1, got 0"),
         (lambda: one_pass_sgd(SMALL, 1, 0.1, k=0), "`k` must be positive"),
+        (lambda: one_pass_sgd(SMALL, 1, 0.1, k=-INF), "`k` must be positive"),
+        (lambda: one_pass_sgd(SMALL, 1, 0.1, k=math.nan), "`k` must not be NaN"),
+        (lambda: one_pass_sgd(SMALL, 1, 0.1, k=[30, 60]), r"`k` must be a single number, .* got shape \(2,\)"),
+        (lambda: one_pass_sgd(SMALL, 1, 0.1, k=np.array([INF, 60])), "`k` must be a single number"),
         (lambda: one_pass_sgd(SMALL, 1, 0.1, noise=-1.0), "`noise` must be finite and at least 0"),
         (lambda: largest_eigenvalue(SMALL, 0), "`n` must be positive"),
         (lambda: stable_rate(SMALL, 10, batch=0), "`batch` must be positive"),

@@ -91,6 +91,27 @@ def test_power_law_tail_is_the_sum_of_the_modes_beyond():
     assert spectrum.total_power == pytest.approx(special.zeta(2.2), rel=1e-12)
 
 
+@pytest.mark.parametrize("tail", [True, False])
+@pytest.mark.parametrize(("alpha", "modes"), [(40.0, 1e8), (100.0, 5000), (0.5, 1e300)])
+def test_eigenvalues_that_underflow_go_to_the_tail_with_their_power(alpha, modes, tail):
+    spectrum = spectra.power_law(alpha, 0.3, modes=modes, tail=tail)
+    assert spectrum.eigenvalues[-1] > 1e-300
+    last = spectrum.multiplicity.sum()
+    assert last == pytest.approx(10 ** (300 / (1 + alpha)), rel=0.2)
+    assert last < modes
+    assert spectrum.resolved == pytest.approx(last / 10)
+    beyond = special.zeta(1.3, last + 1) - (0.0 if tail else special.zeta(1.3, modes + 1))
+    assert spectrum.tail_power == pytest.approx(beyond, rel=1e-6)
+    assert spectrum.trace == pytest.approx(special.zeta(1 + alpha), rel=1e-12)
+    assert spectra.power_law(alpha, modes=modes, tail=tail).is_prior
+
+
+def test_series_that_underflow_end_where_floats_do():
+    spectrum = spectra.circle(profiles.bernoulli(20.0), frequencies=10**8)
+    assert 1e-300 < spectrum.eigenvalues[-1] < 1e-290
+    assert equivalents.loss(spectrum, 20) > 0
+
+
 def test_listed_sorts_and_keeps_the_power_of_null_modes():
     spectrum = spectra.listed([0.0, 1.0, 3.0], [5.0, 1.0, 2.0])
     assert np.array_equal(spectrum.eigenvalues, [3.0, 1.0])
@@ -194,6 +215,40 @@ def test_eigenvalues_fall_with_the_exponent_of_the_profile(profile, dim):
     window = slice(len(ranks) // 4, None)
     slope = np.polyfit(np.log(ranks[window]), np.log(spectrum.eigenvalues[window]), 1)[0]
     assert -slope - 1 == pytest.approx(profile.alpha(dim), rel=0.05)
+
+
+@pytest.mark.parametrize("degrees", [1, 20, 200])
+@pytest.mark.parametrize("dim", [30, 100, 300, 1000, 10**5])
+def test_exponential_kernel_on_spheres_of_high_dimension(dim, degrees):
+    # mu_l = Gamma(order + 1) 2^order I_(order + l)(1), a modified Bessel function, with order = (dim - 1)/2.
+    found = spectra.sphere(np.exp, dim, degrees=degrees)
+    count = min(4, len(found.eigenvalues))
+    with mpmath.workdps(40):
+        order = mpmath.mpf(dim - 1) / 2
+        exact = [
+            float(mpmath.gamma(order + 1) * 2**order * mpmath.besseli(order + degree, 1)) for degree in range(count)
+        ]
+    assert found.eigenvalues[:count] == pytest.approx(exact, rel=1e-9)
+    assert found.trace == pytest.approx(math.e, rel=1e-12)
+    assert found.multiplicity[:2] == pytest.approx([1, dim + 1], rel=1e-12)
+
+
+@pytest.mark.parametrize("dim", [300, 1000, 10**5])
+def test_ntk_on_spheres_of_high_dimension_has_its_taylor_coefficients(dim):
+    profile = profiles.ntk(2)
+    for degrees in (20, 200):
+        found = spectra.sphere(profile, dim, degrees=degrees)
+        assert found.trace == pytest.approx(float(profile(np.ones(1))[0]), rel=1e-12)
+        share = (found.eigenvalues * found.multiplicity)[:3]
+        step = 1e-3
+        low, middle, high = profile(np.array([-step, 0.0, step]))
+        taylor = [middle, (high - low) / (2 * step), (high - 2 * middle + low) / (2 * step**2)]
+        assert share == pytest.approx(taylor, rel=10 / dim + 2e-6, abs=2 / dim)
+
+
+def test_a_profile_of_high_dimension_that_is_not_positive_definite_is_refused():
+    with pytest.raises(ValueError, match=r"not positive definite on S\^1000: degree 1 "):
+        spectra.sphere(lambda t: 1 - t, 1000)
 
 
 def test_degrees_that_rounding_hides_are_not_listed():
@@ -523,6 +578,23 @@ def test_caution_factors(dim, profile, rng):
     low, high = spectrum.caution.factor
     assert low - 3 * error < np.mean(ratios) < high + 3 * error
     assert error < 0.1 * np.mean(ratios)
+
+
+def test_caution_factor_of_smooth_kernels_on_the_circle_at_small_n(rng):
+    """Posterior variance at a point from 20 others: at n = 20 the factor is below that at n = 100."""
+    spectrum = spectra.circle(profiles.bernoulli(2), frequencies=20_000)
+    x = rng.uniform(0, 2 * np.pi, (4000, 21))
+    lag = np.abs(x[:, :, None] - x[:, None])
+    gram = profiles.bernoulli(2).of_lag(np.minimum(lag, 2 * np.pi - lag)) + 1e-13 * np.eye(21)
+    pivots = np.linalg.cholesky(gram)[:, -1, -1] ** 2
+    ratio, error = (value / equivalents.loss(spectrum, 20) for value in (pivots.mean(), pivots.std() / len(x) ** 0.5))
+    low, high = spectrum.caution.factor
+    assert low < ratio + 3 * error
+    assert ratio - 3 * error < high
+    assert ratio < 3.0
+    assert "where no ridge matters" in str(spectrum.caution)
+    assert "the prediction, more so at larger n, by a factor of 2.3 to 5.2" in str(spectrum.caution)
+    assert "larger n" not in str(spectra.brownian().caution)
 
 
 @pytest.mark.parametrize(

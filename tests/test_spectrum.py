@@ -81,6 +81,18 @@ def test_compressed_levels_give_the_full_sums_at_complex_gamma(spectrum, angle, 
     assert np.max(np.abs(fast - full) / absolute) < tolerance
 
 
+def test_compressed_levels_do_not_give_the_full_sums_next_to_the_negative_axis():
+    """Why contours that pass next to the eigenvalues need all levels, see regimes.dynamics."""
+    spectrum = spectra.listed(np.linspace(1, 0.3, 4000), np.ones(4000))
+    off = []
+    for angle in (0.75, 0.9, 0.99):
+        gamma = np.array([0.6 * np.exp(1j * math.pi * angle)])
+        full, fast = (equivalents._sums(which, gamma)[0] for which in (spectrum, spectrum.compressed))
+        off.append(float(np.abs(fast / full - 1)[0]))
+    assert off[0] < 1e-8 < off[1] < off[2]
+    assert off[2] > 0.01
+
+
 def test_compression_keeps_the_totals(spectrum):
     short = spectrum.compressed
     assert short.multiplicity.sum() == pytest.approx(spectrum.multiplicity.sum(), rel=1e-14)
