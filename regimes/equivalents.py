@@ -399,7 +399,7 @@ def _solve(spectrum: Spectrum, n: Array, k: Array, ridge: Array, *stack: Array) 
         gamma[active] = _with_ridge(spectrum, gamma[active], every[:, active], effective[active], m[active])
     one, two = _sums(spectrum, gamma)
     one = np.where(active | (gamma == 0), one, m)  # exact by construction
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         r = np.maximum(one - two, 0.0)
         factors = 1 - np.minimum(one, m) / every
         # x y = ridge/(n gamma): the smallest factor follows from the others without cancellation.
@@ -450,8 +450,9 @@ def _ridgeless(spectrum: Spectrum, m: Array) -> Array:
         # df1 <= trace/gamma bounds gamma from above; df1 >= (all modes at the smallest eigenvalue),
         # or the tail alone, bounds it from below.
         count, smallest = spectrum.multiplicity.sum(), spectrum.eigenvalues[-1]
-        low = np.maximum(smallest * (count / target - 1), spectrum.tail / target)
-        high = spectrum.trace / target
+        with np.errstate(over="ignore"):
+            low = np.maximum(smallest * (count / target - 1), spectrum.tail / target)
+            high = spectrum.trace / target
         gamma[inside] = _root(spectrum, lambda one, _, goal: np.log(goal) - np.log(one), low, high, target)
     return gamma
 

@@ -110,6 +110,7 @@ def test_the_fixed_point_has_no_residual(n, k, ridge, alpha):
 
 
 @given(n=st.floats(2, 5000), k=st.floats(2, 5000), ridge=st.floats(0, 10))
+@example(n=2.0, k=3.0, ridge=2.2e-309)
 def test_gamma_is_symmetric_under_exchange_at_equal_unnormalised_ridge(n, k, ridge):
     spectrum = law(1.2)
     here, there = (equivalents.solve(spectrum, a, b, ridge / b).gamma for a, b in ((n, k), (k, n)))
@@ -585,7 +586,7 @@ def test_nothing_is_ever_nan_and_nobody_beats_the_noise(n, k, width, ridge, nois
     [
         ({"ensemble": 0.5}, "`ensemble` must be at least one model, got 0.5"),
         ({"ensemble": math.nan}, "`ensemble` must not be NaN"),
-        ({"ensemble": 2, "train": True}, "`train` is the error of one model"),
+        ({"ensemble": 2, "train": True}, "`train` and `excess` are of one model"),
         ({"stack": (50, 0)}, r"`stack\[1\]` must be positive, got 0"),
         ({"stack": (-3,)}, r"`stack\[0\]` must be positive, got -3"),
         ({"stack": (math.nan,)}, r"`stack\[0\]` must not be NaN"),
