@@ -372,6 +372,7 @@ def _flat(**arguments: Any) -> tuple[list[Array], tuple[int, ...]]:
         elif name in ("n", "k") or name.startswith("stack"):
             if (array <= 0).any():
                 raise ValueError(f"`{name}` must be positive, got {array.min():g}.")
+            array = np.maximum(array, 1e-250)  # nothing is learnt either way, and its inverse is finite
         elif ((array < 0) | np.isinf(array)).any():
             raise ValueError(f"`{name}` must be finite and not negative, got {array.min():g} to {array.max():g}.")
         arrays.append(array)
