@@ -84,8 +84,9 @@ def read_file(
             found = _read_npz(path, names) if path.suffix == ".npz" else _read_table(path)
     except ImportError:
         raise ValueError(f"`{argument}`: reading {shown!r} needs pyarrow; install it, or write a .csv file.") from None
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise ValueError(f"`{argument}`: {shown!r} could not be read as {path.suffix}: {_one_line(error)}") from None
+    except Exception as error:  # what readers raise on a damaged file has no common type: zlib.error, TokenError, ...
+        why = _one_line(error) or type(error).__name__
+        raise ValueError(f"`{argument}`: {shown!r} could not be read as {path.suffix}: {why}") from error
     for name, array in found.items():
         if array is not None:
             _checks.refuse_complex(f"`{argument}`: {name} in {path.name}", array)

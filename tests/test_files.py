@@ -287,3 +287,31 @@ def test_openml_offline_says_so(openml, monkeypatch, tmp_path, call, argument):
 @pytest.mark.parametrize("call", [files.fetch, tasks.load, inputs.read])
 def test_unknown_openml_names_are_refused(openml, call, name, says):
     refused(says, call, name)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the readers, about what they find
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".csv", ".parquet"])
+def test_a_damaged_file_is_read_or_refused_in_a_sentence(tmp_path, rng, ending):
+    whole, damaged = tmp_path / f"whole{ending}", tmp_path / f"damaged{ending}"
+    table = pd.DataFrame(rng.random((50, 3)), columns=list("abc"))
+    if ending == ".npy":
+        np.save(whole, table.to_numpy())
+    elif ending == ".npz":
+        np.savez_compressed(whole, x=np.round(table, 1), y=np.arange(50.0))
+    else:
+        table.to_csv(whole, index=False) if ending == ".csv" else table.to_parquet(whole)
+    content, messages = whole.read_bytes(), []
+    for trial in range(150):
+        changed = bytearray(content)
+        if trial % 3 == 0:
+            changed = changed[: rng.integers(1, len(content))]
+        else:
+            for place in rng.integers(len(content), size=5):
+                changed[place] = rng.integers(256)
+        damaged.write_bytes(changed)
+        try:
+            files.read_file(damaged)
+        except ValueError as error:  # anything else fails the test
+            messages.append(str(error))
+    assert len(messages) > 10
+    assert all("damaged" in message and "\n" not in message for message in messages)
