@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg, stats
 
-from regimes import _tangents, equivalents, estimate, gram, kernels, modes, profiles, spectra, tasks
+from regimes import _tangents, equivalents, estimate, gram, kernels, modes, profiles, resolvents, spectra, tasks
 from regimes._precision import float64
 from regimes.results import log_slope
 
@@ -101,7 +101,7 @@ def dense(size: int, subset: int) -> dict[str, Any]:
     matrix = gram.build(MODEL, x)
     seconds, (values, _) = timed(lambda: linalg.eigh(matrix, check_finite=False))
     at = window(subset)
-    kappa = estimate.resolvent(matrix, at=at).kappa
+    kappa = resolvents.resolvent(matrix, at=at).kappa
     return {
         "seconds": seconds,
         "alpha": -log_slope(at, at * kappa),

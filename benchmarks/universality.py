@@ -20,7 +20,7 @@ def main() -> None:
     print(f"{len(task)} patches; loss by pivots over: the prediction | n/tr K_n^-1, at n = {', '.join(map(str, at))}")
     for model in [kernels.fully_connected(depth, kind=kind) for depth in (1, 2, 3) for kind in ("ntk", "nngp")]:
         gram = model(task.x)
-        spectrum = estimate.spectrum(gram[:half, :half], splits=0)
+        spectrum = estimate.spectrum(gram[:half, :half], draws=0)
         exact = ridge.pivot_curve(gram[half:, half:], at, trials=4, seed=0).loss
         predicted = exact / equivalents.loss(spectrum, at)
         ridgeless = exact / ridge.kappa_curve(gram[half:, half:], at, trials=4, seed=0).loss

@@ -1,117 +1,55 @@
-"""A spectrum and its exponents from a finite Gram matrix, with uncertainty.
+"""A spectrum, its exponents and the noise from a finite Gram matrix, with uncertainty.
 
-Fitting a line to the eigenvalues of a Gram matrix depends on the window and is biased by the finite
-sample. What is read here instead is the resolvent: for N samples and a ridge delta,
-
-    kappa = 1/tr (K + delta)^-1,    df1(kappa) = N - delta/kappa,
-    kappa y^T (K + delta)^-1 y = sum_i v_i^2 kappa/(lambda_i+kappa) + noise,
-
-hold for the eigenvalues lambda and target coefficients v of the *population*, at every delta. So one
-eigendecomposition of K gives df1 and the unlearnt power as functions of kappa, corrected for finite N.
-They are trusted up to df1 = N/3 and inverted there for levels, multiplicities and power.
+Fitting a line to the eigenvalues of a Gram matrix depends on the window and is biased by the finite sample. What is
+read here is the [resolvent][regimes.resolvents.resolvent], which gives the number of modes learnt and the power not
+learnt of the population, corrected for the finite sample, with their covariance. They are trusted up to df1 = N/3 and
+inverted there for levels, multiplicities and power.
 """
 
-from typing import Any, NamedTuple
+import dataclasses
+import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from scipy import linalg, optimize
-from scipy.optimize import elementwise
+from scipy import optimize, stats
 
 from regimes import _checks, factor
+from regimes.resolvents import REACH, Resolvent, resolvent
 from regimes.results import Estimate, log_slope
 from regimes.spectrum import Spectrum
 
 Array = np.ndarray
 
-REACH = 1 / 3
-"""Largest df1 used, as a share of the number of samples; measured in docs/sharp_bits.md."""
+ALPHA = ("kappa", "pivots", "ridgeless", "eigenvalues")
+"""The methods of `alpha`, the default first."""
+BETA = ("tail", "leave_one_out", "gcv")
+"""The methods of `beta`, the default first."""
+MISFIT = 0.01
+"""Error, as a share of its fall, within which a curve is believed to be a power law above a floor."""
+EXPONENTS = np.geomspace(0.01, 4, 160)
+"""Those that are tried above a floor."""
 _SMOOTHNESS = 3e-3
 """Weight of the smooth first guess against the data in the inversion for levels."""
 
 
-class Resolvent(NamedTuple):
-    """df1 and unlearnt power of the population as functions of kappa, from one Gram matrix."""
-
-    kappa: Float64[Array, " points"]
-    """1/tr (K + delta)^-1, descending, in units of the population eigenvalues (those of K/N)."""
-    df1: Float64[Array, " points"]
-    """N - delta/kappa, ascending."""
-    unlearnt: Float64[Array, " points"]
-    """kappa y^T (K + delta)^-1 y, the noise included, summed over outputs."""
-    trace: float
-    """Mean of K(x, x)."""
-    total: float
-    """Mean of y^2, summed over outputs, the noise included."""
-
-
-def resolvent(gram: Any, targets: Any = None, at: Any = None) -> Resolvent:
-    """df1 and unlearnt power against kappa, by the ridge that makes df1 equal to each of `at`.
-
-    Args:
-        gram: (N, N) Gram matrix.
-        targets: (N,) or (N, outputs); None takes the kernel's own prior, for which the unlearnt power is
-            kappa df1.
-        at: values of df1, between 0 and N/2; default log-spaced from 1/4 to N/3.
-
-    Raises:
-        ValueError: a matrix that is not a Gram matrix, targets of another length, `at` out of range.
-    """
-    gram = _checks.gram_matrix("gram", gram)
-    size = len(gram)
-    at = np.geomspace(0.25, REACH * size, 160) if at is None else _checks.finite_array("at", at, ndim=1)
-    if at.min() <= 0 or at.max() > size / 2:
-        raise ValueError(f"`at` must lie between 0 and half of {size} samples, got {at.min():g} to {at.max():g}.")
-    if targets is None:
-        values, squares, total = linalg.eigvalsh(gram, check_finite=False), None, 0.0
-    else:
-        y = _checks.targets("targets", targets, size)
-        values, vectors = linalg.eigh(gram, check_finite=False)
-        squares, total = np.sum((vectors.T @ y) ** 2, axis=1), float(np.sum(y**2) / size)
-    scale = float(values[-1])
-    if values[0] < -1e-8 * scale:
-        raise ValueError(
-            f"`gram` is not positive semi-definite: its smallest eigenvalue is {values[0] / scale:.1e} of its largest."
-        )
-    rank = int(np.count_nonzero(values > size * np.finfo(np.float64).eps * scale))
-    if rank <= at.max():
-        raise ValueError(
-            f"`gram` has rank {rank}: too low to resolve {at.max():.0f} modes from {size} samples. A kernel of few "
-            "features is exhausted there; take fewer samples or a richer kernel."
-        )
-    values = np.maximum(values, 0.0)
-
-    def excess(log_ridge: Array, goal: Array) -> Array:
-        return np.log(goal) - np.log(np.sum(values / (values + np.exp(log_ridge)[..., None]), axis=-1))
-
-    # df1 <= trace/ridge from above; at this low ridge df1 of any matrix with N/2 positive eigenvalues is larger.
-    high = np.log(values.sum() / at) + 1e-9
-    low = np.full(len(at), np.log(scale) - 60.0)
-    found = elementwise.find_root(excess, (low, high), args=(at,), tolerances={"xatol": 1e-13, "xrtol": 1e-14})
-    ridge = np.exp(found.x)
-    kappa = ridge / (size - at)
-    unlearnt = kappa * at if squares is None else kappa * np.sum(squares / (values + ridge[:, None]), axis=-1)
-    trace = float(values.sum() / size)
-    return Resolvent(kappa, at, unlearnt, trace, trace if squares is None else total)
-
-
-def spectrum(gram: Any, targets: Any = None, *, noise: float = 0.0, splits: int = 6, seed: int = 0) -> Spectrum:
+def spectrum(gram: Any, targets: Any = None, *, noise: float = 0.0, draws: int = 32, seed: int = 0) -> Spectrum:
     """The population spectrum and target power behind a finite Gram matrix.
 
-    The resolvent is inverted by non-negative least squares for the multiplicity and power on a log-spaced grid
-    of eigenvalues, close to the smooth first guess -d df1/d ln gamma; what lies below the grid goes to the tail.
-    Half-samples, in `splits` disjoint pairs, become `Spectrum.replicates`.
+    The resolvent, its bias taken off, is inverted by non-negative least squares for the multiplicity and power on a
+    log-spaced grid of eigenvalues, close to the smooth first guess -d df1/d ln gamma; what lies below the grid goes to
+    the tail. Resolvents drawn from its covariance become `Spectrum.replicates`.
 
     Args:
         gram: (N, N) Gram matrix of samples drawn from the population.
         targets: (N,) or (N, outputs); None takes the kernel's own prior, v_i^2 = lambda_i.
         noise: variance of the label noise in the targets, summed over outputs, if it is known; what is not
             told apart from noise is kept as power in the tail.
-        splits: pairs of half-samples; 0 for none, and then no intervals.
-        seed: seed of the half-samples.
+        draws: number of replicates; 0 for none, and then no intervals.
+        seed: seed of the replicates.
 
     Returns:
-        Spectrum with `resolved` = N/3.
+        Spectrum with `resolved` = N/3; infinite where all modes of a kernel of few features are resolved.
 
     Raises:
         ValueError: as `resolvent`; fewer than 48 samples; noise of at least the mean square of the targets.
@@ -120,26 +58,26 @@ def spectrum(gram: Any, targets: Any = None, *, noise: float = 0.0, splits: int 
     as class labels are, are predicted less well than a prior draw: see docs/sharp_bits.md.
     """
     gram = _checks.gram_matrix("gram", gram)
-    size = len(gram)
-    if size < 48:
-        raise ValueError(f"`gram` must hold at least 48 samples to estimate a spectrum, got {size}.")
-    y = None if targets is None else _checks.targets("targets", targets, size)
-    noise = _checks.number("noise", noise, low=0)
-    whole = _invert(resolvent(gram, y), noise)
-    halves = []
-    for index in _half_samples(size, splits, seed):
-        part = resolvent(gram[np.ix_(index, index)], None if y is None else y[index])
-        halves.append(_invert(part, noise))
-    if y is None:
-        whole, halves = whole.with_prior(), [half.with_prior() for half in halves]
-    return Spectrum(
-        whole.eigenvalues,
-        whole.power,
-        whole.multiplicity,
-        whole.tail,
-        whole.tail_power,
-        replicates=tuple(halves),
-        resolved=REACH * size,
+    if len(gram) < 48:
+        raise ValueError(f"`gram` must hold at least 48 samples to estimate a spectrum, got {len(gram)}.")
+    draws = _checks.count("draws", draws, low=0)
+    return inverted(resolvent(gram, targets, uncertainty=draws > 0, seed=seed), noise=noise, draws=draws, seed=seed)
+
+
+def inverted(read: Resolvent, *, noise: float = 0.0, draws: int = 0, seed: int = 0) -> Spectrum:
+    """The [spectrum][regimes.estimate.spectrum] behind a resolvent that was read already; arguments as there.
+
+    Raises:
+        ValueError: fewer than three points, replicates of a resolvent without covariance, noise as there.
+    """
+    noise, draws = _checks.number("noise", noise, low=0), _checks.count("draws", draws, low=0)
+    if len(read.df1) < 3:
+        raise ValueError(f"`read` must hold at least 3 points to be inverted, got {len(read.df1)}.")
+    whole = _invert(read.corrected(), noise)
+    return dataclasses.replace(
+        whole,
+        replicates=tuple(_invert(drawn, noise) for drawn in (read.draws(draws, seed) if draws else ())),
+        resolved=math.inf if read.exhausted else float(read.df1[-1]),
     )
 
 
@@ -156,54 +94,261 @@ def alpha(
 
     Args:
         gram: (N, N) Gram matrix of independent samples.
-        method: "kappa" reads n kappa(n) from the ridge resolvent of all samples (smallest variance);
+        method: "kappa", the default, reads n kappa(n) from the ridge resolvent of all samples: the smallest variance,
+            and an interval of the stated coverage.
             "pivots" reads the leave-one-out variance, the pivot of the Cholesky factor averaged over which
-            sample comes last, on half-samples (no Gaussian universality needed, but it is the loss in n only).
-        window: smallest and largest n; default from 32 (or a quarter of the end) to N/4 for "kappa", to N/2 for
-            "pivots".
-        splits: pairs of disjoint half-samples behind the interval (and the value, for "pivots").
-        seed: seed of the half-samples.
+            sample comes last (no Gaussian universality needed, but it is the loss in n only).
+            "ridgeless" reads n / tr K_n^-1 without a ridge, which a few near-duplicates spoil.
+            "eigenvalues" fits a line to the eigenvalues of K/N, which a finite sample distorts: for comparison only.
+        window: smallest and largest n (ranks for "eigenvalues"); default from 32 (or a quarter of the end) to N/4 for
+            "kappa", to N/2 for "pivots" and "ridgeless"; from 20 (or a quarter of the end) to N/10 for "eigenvalues".
+        splits: pairs of disjoint half-samples behind the intervals of all methods but "kappa" (and behind the value
+            of "pivots" and "ridgeless").
+        seed: seed of the half-samples and of the pairs that are deleted.
         level: stated coverage.
 
     Returns:
         Estimate of the mean slope over the window, which is alpha where the spectrum is a power law.
 
     Raises:
-        ValueError: not a Gram matrix, a window outside the data or narrower than a factor of two, splits < 2.
+        ValueError: not a Gram matrix, a window outside the data or narrower than a factor of two, splits < 2,
+            a level not between 0 and 1.
     """
     gram = _checks.gram_matrix("gram", gram)
-    method = _checks.choice("method", method, ("pivots", "kappa"))
-    splits = _checks.count("splits", splits, low=2)
-    part = {"kappa": 4, "pivots": 2}[method]
-    reach = len(gram) // part
-    low, high = window if window is not None else (min(32, reach / 4), reach)
+    method = _checks.choice("method", method, ALPHA)
+    splits, seed, level = _checks.count("splits", splits, low=2), _checks.count("seed", seed, low=0), _level(level)
+    size = len(gram)
+    part = {"kappa": 4, "pivots": 2, "ridgeless": 2, "eigenvalues": 10}[method]
+    at = _window(window, size, part, 20 if method == "eigenvalues" else 32)
+    name = {"kappa": "n kappa(n)", "pivots": "pivot", "ridgeless": "n / tr K_n^-1", "eigenvalues": "eigenvalue"}[method]
+    described: dict[str, Any] = {
+        "level": level,
+        "window": (float(at[0]), float(at[-1])),
+        "method": f"log-slope of the {name} curve",
+    }
+    if method == "kappa":
+        read = resolvent(gram, at=at.astype(np.float64), uncertainty=True, seed=seed)
+        return _linear(read, "kappa", -1.0, **described)
+
+    def curve(part: Array) -> Array:
+        if method == "eigenvalues":
+            return np.sort(np.linalg.eigvalsh(part))[::-1][at - 1] / len(part)
+        read = factor.leave_one_out(factor.cholesky(part).lower, at)
+        return read.variance if method == "pivots" else at * read.kappa
+
+    # The leave-one-out variance at n is the loss at n - 1; eigenvalues fall as i^-(1+alpha).
+    places, less = (at - 1, 0.0) if method == "pivots" else (at, 1.0 if method == "eigenvalues" else 0.0)
+    curves = np.array([curve(gram[np.ix_(index, index)]) for index in _half_samples(size, splits, seed)])
+    halves = np.array([-log_slope(places, one) - less for one in curves])
+    whole = curve(gram) if method == "eigenvalues" else curves.mean(axis=0)
+    return Estimate.from_halves(-log_slope(places, whole) - less, halves, **described)
+
+
+def beta(
+    gram: Any,
+    targets: Any,
+    *,
+    method: str = "tail",
+    noise: float = 0.0,
+    window: tuple[float, float] | None = None,
+    splits: int = 8,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """The exponent beta of a target: minus the log-slope, along n, of what n samples leave unlearnt.
+
+    Args:
+        gram: (N, N) Gram matrix of independent samples.
+        targets: (N,) or (N, outputs).
+        method: "tail", the default, reads the power not learnt, B1(n) = sum_i v_i^2 kappa/(lambda_i+kappa), from the
+            ridge resolvent: n^-min(beta, 1+alpha), and an interval of the stated coverage.
+            "leave_one_out" and "gcv" read the loss without ridge, n^-min(beta, 2(1+alpha)), from the training set.
+        noise: variance of the label noise, summed over outputs, to be taken off; see `noise`.
+        window: smallest and largest n; default from 32 (or a quarter of the end) to N/4 for "tail", to N/2 else.
+        splits: pairs of disjoint half-samples behind the value and the interval of all methods but "tail".
+        seed: seed of the half-samples and of the pairs that are deleted.
+        level: stated coverage.
+
+    Returns:
+        Estimate of the mean slope over the window; NaN where the noise is not below the curve everywhere, and an
+        interval without ends where it is not in some half-sample.
+
+    Raises:
+        ValueError: not a Gram matrix, targets of another length, a window outside the data, splits < 2,
+            a level not between 0 and 1.
+
+    Valid when `noise` is right: a noise that is left in lowers the slope, the more the farther the window reaches.
+    """
+    gram = _checks.gram_matrix("gram", gram)
+    method = _checks.choice("method", method, BETA)
+    splits, seed, level = _checks.count("splits", splits, low=2), _checks.count("seed", seed, low=0), _level(level)
+    noise = _checks.number("noise", noise, low=0)
+    size = len(gram)
+    y = _checks.targets("targets", targets, size)
+    at = _window(window, size, 4 if method == "tail" else 2, 32)
+    name = {"tail": "power not learnt", "leave_one_out": "leave-one-out loss", "gcv": "cross-validated loss"}[method]
+    described: dict[str, Any] = {
+        "level": level,
+        "window": (float(at[0]), float(at[-1])),
+        "method": f"log-slope of the {name}",
+    }
+    if method == "tail":
+        read = resolvent(gram, y, at.astype(np.float64), uncertainty=True, seed=seed)
+        return _linear(read, "unlearnt", 0.0, noise=noise, **described)
+    curves = []
+    for index in _half_samples(size, splits, seed):
+        part = gram[np.ix_(index, index)]
+        factored = factor.cholesky(part)
+        losses = factor.training_losses(factored.lower, y[index], at, ridge=factored.jitter)
+        curves.append(losses.leave_one_out if method == "leave_one_out" else losses.gcv)
+    places = at - 1 if method == "leave_one_out" else at
+    halves = np.array([-log_slope(places, one - noise) for one in curves])
+    value = -log_slope(places, np.mean(curves, axis=0) - noise)
+    if not np.all(np.isfinite(halves)):
+        return Estimate(value, -math.inf, math.inf, **described)
+    return Estimate.from_halves(value, halves, **described)
+
+
+def noise(
+    gram: Any,
+    targets: Any,
+    *,
+    window: tuple[float, float] | None = None,
+    draws: int = 200,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """The variance of the label noise: what the power not learnt would fall to.
+
+    Every floor is possible above which the unlearnt power falls as a power law, sigma^2 + A n^-b, to within `MISFIT`;
+    the interval holds those that many windows and draws of the resolvent allow. No floor at all and the best floor are
+    weighed as two laws. Noise is not told apart from a target so rough that it is never learnt.
+
+    Args:
+        gram: (N, N) Gram matrix of independent samples.
+        targets: (N,) or (N, outputs).
+        window: smallest and largest n of the widest window; default N/48 (at least 4) to N/3.
+        draws: number of draws behind the interval.
+        seed: seed of the draws.
+        level: stated coverage of the sampling error and of the choice of the window.
+
+    Returns:
+        Estimate, not negative, summed over outputs; an interval that begins at 0 says that no noise is seen.
+
+    Raises:
+        ValueError: not a Gram matrix, targets of another length, a window outside the data.
+
+    Valid when the power not learnt is a power law over the window, whatever its exponent, or small against the noise
+    at its end. It bends down before it is one, and then the floor is too low by a part of what is not learnt at the
+    end: a third for beta = 1.1, most of it for beta = 0.5. An interval that begins at 0 does not exclude noise.
+    """
+    gram = _checks.gram_matrix("gram", gram)
+    size = len(gram)
+    draws, seed, level = _checks.count("draws", draws, low=20), _checks.count("seed", seed, low=0), _level(level)
+    reach = REACH * size
+    low, high = _ends(window, (max(4, size / 48), reach))
+    _between(low, high, reach, size, 3)
+    at = np.geomspace(low, high, 24)
+    read = resolvent(gram, _checks.targets("targets", targets, size), at, uncertainty=True, seed=seed)
+    offset = floors(read, draws, seed)
+    return Estimate(
+        float(np.median(offset)),
+        float(np.quantile(offset, (1 - level) / 2)),
+        float(np.quantile(offset, (1 + level) / 2)),
+        level,
+        (float(low), float(high)),
+        "floor of the power not learnt",
+    )
+
+
+def floors(read: Resolvent, draws: int, seed: int) -> Float64[Array, " draws"]:
+    """Floors of `draws` draws of the unlearnt power, each over a window of its own."""
+    rng = np.random.default_rng([seed, 1])
+    points = len(read.df1)
+    found = []
+    for drawn in read.draws(draws, seed):
+        start = int(rng.integers(0, points // 2))
+        found.append(floor(read.df1[start:, None] ** -EXPONENTS, drawn.unlearnt[start:], rng))
+    return np.array(found)
+
+
+def floor(shapes: Float64[Array, "points exponents"], curve: Float64[Array, " points"], rng: Any) -> float:
+    """A floor of a falling curve, drawn from those above which it is one of the shapes to within `MISFIT`.
+
+    Args:
+        shapes: a column for every possible exponent, known up to a factor.
+        curve: positive.
+        rng: random generator.
+    """
+    # None, and floors that leave from all of the curve down to a fiftieth of its fall.
+    least = 0.02 * max(curve[0] - curve[-1], 1e-6 * curve[-1])
+    candidates = np.maximum(curve.min() - np.geomspace(curve.min(), min(least, 0.5 * curve.min()), 80), 0.0)
+    # Over every floor the best amplitude of every shape, in relative error of the curve.
+    weighed = shapes / curve[:, None]
+    target = 1 - candidates[:, None] / curve
+    explained = (target @ weighed) ** 2 / np.sum(weighed**2, axis=0)
+    misfit = np.maximum(np.sum(target**2, axis=1)[:, None] - explained, 0.0).min(axis=1) / len(curve)
+    allowed = MISFIT * max(1 - curve[-1] / curve[0], 1e-6)  # of the part that falls
+    weights = np.exp(-(misfit - misfit.min()) / (2 * allowed**2))
+    # No floor and the best floor are weighed as two laws: the range of possible floors is not evidence for one.
+    none = weights[0] / (weights[0] + weights[1:].max())
+    chances = np.concatenate([[none], (1 - none) * weights[1:] / weights[1:].sum()])
+    return float(rng.choice(candidates, p=chances))
+
+
+def _linear(
+    read: Resolvent, which: str, less: float, *, noise: float = 0.0, level: float, window: Any, method: str
+) -> Estimate:
+    """Minus the log-slope of kappa or unlearnt - noise, plus `less`; the bias taken off and carried in part."""
+    points = len(read.df1)
+    assert read.covariance is not None
+    assert read.bias is not None
+    part = slice(0, points) if which == "kappa" else slice(points, 2 * points)
+    share = np.ones(points)
+    values = read.corrected().kappa if which == "kappa" else read.corrected().unlearnt
+    if noise > 0:
+        if np.any(values <= noise):
+            return Estimate(math.nan, -math.inf, math.inf, level, window, method)
+        share, values = values / (values - noise), values - noise
+    x = np.log(read.df1)
+    weights = -(x - x.mean()) / np.sum((x - x.mean()) ** 2)
+    value = float(weights @ np.log(values)) + less
+    sampling = (weights * share) @ read.covariance[part, part] @ (weights * share)
+    correction = 0.25 * (weights * share) @ read.bias[part]
+    width = float(stats.norm.ppf((1 + level) / 2) * math.hypot(math.sqrt(sampling), correction))
+    return Estimate(value, value - width, value + width, level, window, method)
+
+
+def _window(window: tuple[float, float] | None, size: int, part: int, start: int) -> Array:
+    """Twelve whole sizes over a window that ends at most at size/part."""
+    reach = size // part
+    low, high = _ends(window, (min(start, reach / 4), reach))
+    _between(low, high, reach, size, part)
+    return np.unique(np.round(np.geomspace(low, high, 12)).astype(np.int64))
+
+
+def _ends(window: Any, default: tuple[float, float]) -> tuple[float, float]:
+    if window is None:
+        return default
+    ends = _checks.finite_array("window", window, ndim=1)
+    if len(ends) != 2:
+        raise ValueError(f"`window` must be the smallest and the largest size, got {len(ends)} numbers.")
+    return float(ends[0]), float(ends[1])
+
+
+def _level(level: Any) -> float:
+    level = _checks.number("level", level)
+    if not 0 < level < 1:
+        raise ValueError(f"`level` must lie between 0 and 1, got {level:g}.")
+    return level
+
+
+def _between(low: float, high: float, reach: float, size: int, part: int) -> None:
     if not 2 <= low <= high / 2 or high > reach:
         raise ValueError(
-            f"`window` must satisfy 2 <= low <= high / 2 and high <= {reach} (1/{part} of {len(gram)} samples), "
+            f"`window` must satisfy 2 <= low <= high / 2 and high <= {reach:.0f} (1/{part} of {size} samples), "
             f"got ({low:g}, {high:g}); take more samples or a narrower window."
         )
-    at = np.unique(np.round(np.geomspace(low, high, 12)).astype(np.int64))
-
-    def by_kappa(part: Array, sizes: Array) -> float:
-        read = resolvent(part, at=sizes)
-        return -log_slope(sizes, sizes * read.kappa)
-
-    def by_pivots(part: Array) -> Array:
-        return factor.leave_one_out(factor.cholesky(part).lower, at).variance
-
-    indices = _half_samples(len(gram), splits, seed)
-    parts = (gram[np.ix_(index, index)] for index in indices)
-    if method == "kappa":
-        halves = np.array([by_kappa(part, at.astype(np.float64)) for part in parts])
-        value = by_kappa(gram, at.astype(np.float64))
-    else:
-        curves = np.array([by_pivots(part) for part in parts])
-        # The leave-one-out variance at n is the loss at n - 1.
-        halves = np.array([-log_slope(at - 1, curve) for curve in curves])
-        value = -log_slope(at - 1, curves.mean(axis=0))
-    return Estimate.from_halves(
-        value, halves, level=level, window=(float(at[0]), float(at[-1])), method=f"log-slope of the {method} curve"
-    )
 
 
 def _half_samples(size: int, splits: int, seed: int) -> list[Array]:
@@ -226,12 +371,12 @@ def _invert(read: Resolvent, noise: float) -> Spectrum:
     learnt = levels / (levels + read.kappa[:, None])
     # -d df1/d ln kappa and d unlearnt/d ln kappa, smooth by nature, are the densities blurred by one e-fold.
     density = np.interp(np.log(levels), log_kappa[::-1], -np.gradient(read.df1, log_kappa)[::-1])
-    multiplicity, tail = _nonnegative(
-        np.vstack([learnt, levels]),
-        np.append(1 / read.kappa, 1.0),
-        np.append(read.df1, read.trace),
-        0.25 * density,
-    )
+    # Modes too small to be listed act as a ridge, tail/kappa; a kernel of few features has none, but a number of modes.
+    rows, data = np.vstack([learnt, levels]), np.append(read.df1, read.trace)
+    if read.exhausted:
+        rows, data = np.vstack([rows, np.ones_like(levels)]), np.append(data, read.rank)
+    below = np.zeros(len(data)) if read.exhausted else np.append(1 / read.kappa, 1.0)
+    multiplicity, tail = _nonnegative(rows, below, data, 0.25 * density)
     unlearnt = np.maximum(read.unlearnt - noise, 1e-12 * read.total)
     slope = np.maximum(np.gradient(unlearnt, log_kappa), 0.0)
     power, tail_power = _nonnegative(
@@ -245,7 +390,8 @@ def _invert(read: Resolvent, noise: float) -> Spectrum:
     if not kept.all():
         nearest = np.abs(np.log(levels)[:, None] - np.log(levels[kept])).argmin(axis=1)
         power = np.bincount(nearest, weights=power, minlength=int(kept.sum()))
-    return Spectrum(levels[kept], power, multiplicity[kept], tail=tail, tail_power=tail_power)
+    found = Spectrum(levels[kept], power, multiplicity[kept], tail=tail, tail_power=tail_power)
+    return found.with_prior() if read.prior else found
 
 
 def _nonnegative(rows: Array, tail_column: Array, data: Array, guess: Array) -> tuple[Array, float]:

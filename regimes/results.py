@@ -82,6 +82,34 @@ class Estimate:
         width = math.hypot(quantile * sampling, drift)
         return cls(value, value - width, value + width, level, window, method)
 
+    @classmethod
+    def from_draws(
+        cls,
+        value: float,
+        draws: Array,
+        *,
+        level: float = 0.95,
+        window: tuple[float, float] | None = None,
+        method: str = "",
+    ) -> "Estimate":
+        """An interval from the same statistic on draws from its sampling distribution, such as replicates.
+
+        value -+ t s with s the standard deviation of the draws and t Student's quantile for their number, around the
+        value and not around the mean of the draws. Without draws the value counts as exact.
+
+        Raises:
+            ValueError: a level outside (0, 1), a single draw.
+        """
+        value, draws = float(value), np.asarray(draws, dtype=np.float64)
+        if not 0 < level < 1:
+            raise ValueError(f"`level` must lie between 0 and 1, got {level:g}.")
+        if draws.size == 0:
+            return cls(value, value, value, 1.0, window, method)
+        if draws.size == 1:
+            raise ValueError("`draws` must be none or at least two: one says nothing about the spread.")
+        width = float(stats.t.ppf((1 + level) / 2, draws.size - 1) * draws.std(ddof=1))
+        return cls(value, value - width, value + width, level, window, method)
+
     def overlaps(self, other: "Estimate") -> bool:
         """Whether the two intervals share a point."""
         return bool(self.low <= other.high and other.low <= self.high)

@@ -41,7 +41,7 @@ class Spectrum:
     tail_power: float = 0.0
     """Target power in those modes. It is never learnt and acts as noise."""
     replicates: tuple["Spectrum", ...] = ()
-    """The same spectrum estimated from half-samples, in disjoint pairs: what intervals are made of."""
+    """Spectra as other samples of the same size would have given them: what intervals are made of."""
     resolved: float = math.inf
     """Largest n or k at which a finite sample determines this spectrum; beyond it is extrapolation."""
     caution: Caution | None = None

@@ -176,8 +176,8 @@ def exponents(spectrum: Spectrum, window: tuple[float, float] | None = None, lev
     at = np.geomspace(low, high, 24)
 
     def read(statistic: Callable[[Spectrum], float], method: str) -> Estimate:
-        halves = np.array([statistic(replicate) for replicate in spectrum.replicates])
-        return Estimate.from_halves(statistic(spectrum), halves, level=level, window=(low, high), method=method)
+        draws = np.array([statistic(replicate) for replicate in spectrum.replicates])
+        return Estimate.from_draws(statistic(spectrum), draws, level=level, window=(low, high), method=method)
 
     def alpha(of: Spectrum) -> float:
         return -log_slope(at, at * equivalents.solve(of, at).gamma)
@@ -234,10 +234,10 @@ def window_exponent(spectrum: Spectrum, along: str, at: Any, noise: float = 0.0,
         n, k = (at, math.inf) if along == "n" else (math.inf, at)
         return -log_slope(at, equivalents.loss(of, n, k, 0.0, noise, excess=True))
 
-    halves = np.array([statistic(replicate) for replicate in spectrum.replicates])
-    return Estimate.from_halves(
+    draws = np.array([statistic(replicate) for replicate in spectrum.replicates])
+    return Estimate.from_draws(
         statistic(spectrum),
-        halves,
+        draws,
         level=level,
         window=(float(at[0]), float(at[-1])),
         method="log-slope of the predicted curve",

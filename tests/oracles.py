@@ -2,6 +2,7 @@
 
 import mpmath
 import numpy as np
+from scipy import optimize
 
 
 def features_experiment(eigenvalues, power, n, k, ridge, noise, rng):
@@ -266,3 +267,79 @@ def gaussian_by_quadrature(length, scale, nodes=160):
     x, roots = scale * x, np.sqrt(weights / weights.sum())
     gram = np.exp(-((x[:, None] - x) ** 2) / (2 * length**2))
     return np.linalg.eigvalsh(roots[:, None] * gram * roots)[::-1]
+
+
+def leave_one_out_refits(gram, y, ridge):
+    """Squared error at each sample, summed over outputs, of a fit on all others from scratch."""
+    errors = np.empty(len(y))
+    for i in range(len(y)):
+        others = np.delete(np.arange(len(y)), i)
+        alpha = np.linalg.solve(gram[np.ix_(others, others)] + ridge * np.eye(len(others)), y[others])
+        errors[i] = np.sum((y[i] - gram[i, others] @ alpha) ** 2)
+    return errors
+
+
+def generalised_cross_validation(gram, y, ridge):
+    """(mean |y - S y|^2)/(tr(1 - S)/n)^2 with the smoother S = K (K + ridge)^-1, as Golub, Heath and Wahba print it."""
+    size = len(y)
+    rest = np.eye(size) - gram @ np.linalg.inv(gram + ridge * np.eye(size))
+    return np.sum((rest @ y) ** 2) / size / (np.trace(rest) / size) ** 2
+
+
+def exact_leave_one_out(gram, y, ridge=0.0, digits=60):
+    """Mean squared leave-one-out error of the matrix as it stands, in `digits` digits."""
+    mpmath.mp.dps = digits
+    size = len(y)
+    inverse = (mpmath.matrix(gram.tolist()) + mpmath.mpf(ridge) * mpmath.eye(size)) ** -1
+    coefficients = inverse * mpmath.matrix(y.tolist())
+    return float(mpmath.fsum((coefficients[i] / inverse[i, i]) ** 2 for i in range(size)) / size)
+
+
+def resolvent_at(gram, y, ridge):
+    """df1, and (ln 1/tr M, ln y^T M y/tr M), with M = (K + ridge)^-1."""
+    inverse = np.linalg.inv(gram + ridge * np.eye(len(gram)))
+    trace = np.trace(inverse)
+    return len(gram) - ridge * trace, np.array([-np.log(trace), np.log(np.sum(y * (inverse @ y)) / trace)])
+
+
+def resolvent_by_inverse(gram, y, at):
+    """(2, points): the two logarithms, and the ridge, where df1 = at."""
+    ridges = [
+        np.exp(optimize.brentq(lambda u, a=a: np.log(resolvent_at(gram, y, np.exp(u))[0] / a), -25, 15, xtol=1e-13))
+        for a in at
+    ]
+    return np.array([resolvent_at(gram, y, ridge)[1] for ridge in ridges]).T, np.array(ridges)
+
+
+def changes_without(gram, y, at, left_out):
+    """(sets, 2, points): changes of the two when each set of samples is left out at the same ridge, and the modes that
+    go with it undone along the curve of all samples, a straight line between at (1 +- 1e-5)."""
+    whole, ridges = resolvent_by_inverse(gram, y, at)
+    slope = (resolvent_by_inverse(gram, y, at * (1 + 1e-5))[0] - resolvent_by_inverse(gram, y, at * (1 - 1e-5))[0]) / (
+        2e-5 * at
+    )
+    changes = []
+    for some in left_out:
+        kept = np.delete(np.arange(len(gram)), some)
+        found = [resolvent_at(gram[np.ix_(kept, kept)], y[kept], ridge) for ridge in ridges]
+        modes, logs = np.array([one for one, _ in found]), np.array([one for _, one in found]).T
+        changes.append(logs - whole - slope * (modes - at))
+    return np.array(changes)
+
+
+def planted(rng, n, alpha, beta, noise=0.0, modes=2000):
+    """Gram matrix and targets of n Gaussian samples: lambda_i = i^-(1+alpha), v_i^2 = i^-(1+beta), signs fixed."""
+    rank = np.arange(1.0, modes + 1)
+    x = rng.standard_normal((n, modes))
+    y = x @ (rank ** (-(1 + beta) / 2) * np.where(rank % 3 == 0, -1, 1)) + np.sqrt(noise) * rng.standard_normal(n)
+    return (x * rank ** -(1 + alpha)) @ x.T, y
+
+
+def circle(rng, n, alpha, beta, frequencies=1000):
+    """The same for n uniform points on the circle and cosines and sines of each frequency, signs fixed."""
+    k = np.arange(1.0, frequencies + 1)
+    phase = rng.uniform(0, 2 * np.pi, (n, 1)) * k
+    waves = np.sqrt(2) * np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
+    k = np.concatenate([k, k])
+    signs = np.random.default_rng(5).choice([-1, 1], len(k))
+    return (waves * k ** -(1 + alpha)) @ waves.T, waves @ (signs * k ** (-(1 + beta) / 2))

@@ -51,6 +51,39 @@ def test_without_halves_a_value_counts_as_exact():
     assert str(estimate) == "1.000"
 
 
+def test_interval_from_draws_is_students_around_the_value():
+    draws = np.array([1.0, 2.0, 4.0, 5.0])  # mean 3, standard deviation sqrt(10/3)
+    found = Estimate.from_draws(2.5, draws, level=0.8, window=(2, 9), method="m")
+    width = stats.t.ppf(0.9, 3) * math.sqrt(10 / 3)
+    assert (found.low, found.value, found.high) == pytest.approx((2.5 - width, 2.5, 2.5 + width), rel=1e-12)
+    assert (found.level, found.window, found.method) == (0.8, (2, 9), "m")
+
+
+def test_interval_from_draws_covers_at_its_level(rng):
+    # Few draws: the quantile of the normal distribution would cover 84 %.
+    covered = 0
+    for _ in range(3000):
+        covered += 0.0 in Estimate.from_draws(rng.standard_normal(), rng.standard_normal(6), level=0.9)
+    assert stats.binomtest(covered, 3000, 0.9).pvalue > 1e-3, covered
+
+
+def test_without_draws_a_value_counts_as_exact():
+    found = Estimate.from_draws(1.0, np.array([]), window=(1, 2))
+    assert (found.low, found.high, found.level, found.window) == (1.0, 1.0, 1.0, (1, 2))
+
+
+@pytest.mark.parametrize("interval", [Estimate.from_draws, Estimate.from_halves])
+@pytest.mark.parametrize("level", [0.0, 1.0, -2.0, math.nan])
+def test_a_level_outside_of_0_and_1_is_refused(interval, level):
+    with pytest.raises(ValueError, match="`level` must lie between 0 and 1, got"):
+        interval(1.0, np.array([1.0, 2.0]), level=level)
+
+
+def test_a_single_draw_says_nothing_about_the_spread():
+    with pytest.raises(ValueError, match="`draws` must be none or at least two"):
+        Estimate.from_draws(1.0, np.array([1.0]))
+
+
 def test_estimates_print_overlap_and_contain():
     one, two = Estimate(0.5, 0.4, 0.6), Estimate(0.7, 0.6, 0.8)
     assert str(one) == "0.500 [0.400, 0.600]"

@@ -83,21 +83,23 @@ def test_exponents_see_beta_beyond_both_saturations():
 
 
 def test_replicates_become_intervals():
-    halves = tuple(spectra.power_law(alpha, modes=1000) for alpha in (0.4, 0.6, 0.45, 0.55))
-    whole = spectra.power_law(0.5, modes=1000)
-    spectrum = Spectrum(
-        whole.eigenvalues,
-        whole.power,
-        whole.multiplicity,
-        whole.tail,
-        whole.tail_power,
-        replicates=halves,
-        resolved=100,
-    )
-    found = theory.exponents(spectrum)
-    assert found.alpha.low < 0.45 < 0.55 < found.alpha.high
+    draws = tuple(spectra.power_law(alpha, modes=1000) for alpha in (0.4, 0.6, 0.45, 0.55))
+    spectrum = dataclasses.replace(spectra.power_law(0.5, modes=1000), replicates=draws, resolved=100)
+    found = theory.exponents(spectrum, level=0.9)
     assert found.alpha.window == (16, 100)
     assert "[" in str(found)
+    apart = [theory.exponents(one, (16, 100)) for one in draws]
+    # Student's 95 % quantile of 3 degrees of freedom, around the value of the spectrum itself.
+    width = 2.353363 * np.std([one.alpha.value for one in apart], ddof=1)
+    assert found.alpha.value == theory.exponents(dataclasses.replace(spectrum, replicates=()), (16, 100)).alpha.value
+    assert (found.alpha.high - found.alpha.low) / 2 == pytest.approx(width, rel=1e-6)
+    assert found.beta.high == pytest.approx(found.alpha.high)  # a prior target
+    width = 2.353363 * np.std([one.resolution_k.value for one in apart], ddof=1)
+    assert (found.resolution_k.high - found.resolution_k.low) / 2 == pytest.approx(width, rel=1e-6)
+    at = np.geomspace(16, 100, 10)
+    one = theory.window_exponent(spectrum, "n", at, level=0.9)
+    width = 2.353363 * np.std([theory.window_exponent(draw, "n", at).value for draw in draws], ddof=1)
+    assert (one.high - one.low) / 2 == pytest.approx(width, rel=1e-6)
 
 
 def test_predict_curve_runs_along_the_axis_that_is_a_sequence():
