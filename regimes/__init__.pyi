@@ -1,4 +1,5 @@
 from . import asymptotics as asymptotics
+from . import classify as classify
 from . import curve_laws as curve_laws
 from . import differentiable as differentiable
 from . import dimension as dimension
@@ -7,6 +8,7 @@ from . import dynamics as dynamics
 from . import envelopes as envelopes
 from . import equivalents as equivalents
 from . import estimate as estimate
+from . import evidence as evidence
 from . import factor as factor
 from . import files as files
 from . import fits as fits
@@ -29,6 +31,7 @@ from . import plots as plots
 from . import profiles as profiles
 from . import ranking as ranking
 from . import readings as readings
+from . import regime_points as regime_points
 from . import resolvents as resolvents
 from . import results as results
 from . import ridge as ridge

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -175,22 +174,21 @@ def exponents(spectrum: Spectrum, window: tuple[float, float] | None = None, lev
         )
     at = np.geomspace(low, high, 24)
 
-    def read(statistic: Callable[[Spectrum], float], method: str) -> Estimate:
-        draws = np.array([statistic(replicate) for replicate in spectrum.replicates])
-        return Estimate.from_draws(statistic(spectrum), draws, level=level, window=(low, high), method=method)
-
-    def alpha(of: Spectrum) -> float:
-        return -log_slope(at, at * equivalents.solve(of, at).gamma)
-
-    def beta(of: Spectrum) -> float:
+    def both(of: Spectrum) -> tuple[float, float]:
+        alpha = -log_slope(at, at * equivalents.solve(of, at).gamma)
         # A prior target has beta = alpha by definition, on any window; the two read-outs would drift apart.
-        return alpha(of) if of.is_prior else -log_slope(at, power_beyond(of, at))
+        return alpha, alpha if of.is_prior else -log_slope(at, power_beyond(of, at))
+
+    alpha, beta = np.array([both(of) for of in (spectrum, *spectrum.replicates)]).T
+
+    def read(values: np.ndarray, method: str) -> Estimate:
+        return Estimate.from_draws(values[0], values[1:], level=level, window=(low, high), method=method)
 
     return Exponents(
         read(alpha, "log-slope of m gamma(m)"),
         read(beta, "log-slope of the power beyond rank m"),
-        read(lambda of: min(beta(of), 2 * (1 + alpha(of))), "min(beta, 2(1+alpha))"),
-        read(lambda of: min(beta(of), 1 + alpha(of)), "min(beta, 1+alpha)"),
+        read(np.minimum(beta, 2 * (1 + alpha)), "min(beta, 2(1+alpha))"),
+        read(np.minimum(beta, 1 + alpha), "min(beta, 1+alpha)"),
         Estimate.exact(1.0),
         Estimate.exact(1.0),
     )
