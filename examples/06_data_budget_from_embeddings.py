@@ -2,16 +2,16 @@
 
 A small network is trained on half of the digits and then frozen. Its hidden layer is the embedding of the other half,
 of which a few hundred are labelled. Their losses are predicted for more labels than there are, with a band, and
-checked on the images that were held out.
+checked on the images that were held out. Run with `uv run python examples/06_data_budget_from_embeddings.py
+[figure.png]`; the figure goes to example-output/06_data_budget.png.
 """
 
+import sys
 import warnings
+from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
@@ -42,7 +42,8 @@ enough = {name: np.interp(-goal, -loss, n) for name, loss in (("low", forecast.l
 print(f"labels for a loss of {goal}: between {enough['low']:.0f} and {enough['high']:.0f}")
 print(f"measured with all {len(rest)}: {measured.loss[-1]:.3f}; predicted from {labelled}: {forecast}")
 
-figure, ax = plt.subplots(figsize=(5, 3.6))
+figure = Figure(figsize=(5, 3.6), layout="constrained")
+ax = figure.subplots()
 ax.fill_between(n, forecast.low, forecast.high, color="0.85", label="90 % band")
 ax.plot(n, forecast.curve.loss, color="tab:blue", label=f"predicted from {labelled} labels")
 ax.plot(n, measured.loss, "o", color="black", ms=4, label="leave-one-out, all labels")
@@ -50,8 +51,9 @@ ax.axvline(labelled, color="0.5", lw=1, ls=":")
 ax.axhline(goal, color="0.5", lw=1, ls="--")
 ax.set(xscale="log", yscale="log", xlabel="labelled images n", ylabel="squared error of the one-hot labels")
 ax.legend(frameon=False, loc="lower left")
-figure.tight_layout()
-figure.savefig("06_data_budget.png", dpi=150)
+out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/06_data_budget.png")
+out.parent.mkdir(parents=True, exist_ok=True)
+figure.savefig(out, dpi=150)
 
 held = n > labelled
 assert np.median(np.abs(forecast.curve.loss[held] / measured.loss[held] - 1)) < 0.2

@@ -1,7 +1,7 @@
 """A kernel of your own: exponents, whether they mean anything, and the learning curve beyond the data.
 
-Anything that returns a Gram matrix will do. Here a Matern kernel, whose exponent is known, and a Gaussian one, which has
-none: the verdict tells them apart.
+Anything that returns a Gram matrix will do. Here a Matern kernel, whose exponent is known, and a Gaussian one, which
+has none: the verdict tells them apart.
 """
 
 import numpy as np
