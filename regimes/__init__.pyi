@@ -4,6 +4,7 @@ from . import curve_laws as curve_laws
 from . import differentiable as differentiable
 from . import dimension as dimension
 from . import domains as domains
+from . import doubts as doubts
 from . import dynamics as dynamics
 from . import envelopes as envelopes
 from . import equivalents as equivalents
@@ -13,6 +14,7 @@ from . import factor as factor
 from . import files as files
 from . import fits as fits
 from . import flow_law as flow_law
+from . import folders as folders
 from . import forecast as forecast
 from . import frontiers as frontiers
 from . import gram as gram
@@ -22,12 +24,16 @@ from . import kernels as kernels
 from . import law as law
 from . import laws as laws
 from . import least_squares as least_squares
+from . import listed as listed
+from . import measured as measured
 from . import modes as modes
 from . import objectives as objectives
 from . import optima as optima
+from . import pairwise as pairwise
 from . import phases as phases
 from . import plans as plans
 from . import plots as plots
+from . import predict as predict
 from . import profiles as profiles
 from . import ranking as ranking
 from . import readings as readings

@@ -134,7 +134,10 @@ class Population:
                 for one, floor, scale in zip(self.extended, self.floors, self.scales, strict=True)
             ]
         )
-        low, middle, high = np.quantile(losses, [(1 - level) / 2, 0.5, (1 + level) / 2], axis=0)
+        low, middle, high = np.full((3, len(at)), math.inf)  # as at n = k without ridge
+        finite = np.isfinite(losses).all(axis=0)
+        quantiles = [(1 - level) / 2, 0.5, (1 + level) / 2]
+        low[finite], middle[finite], high[finite] = np.quantile(losses[:, finite], quantiles, axis=0)
         fixed = {"k": float(k), "ridge": self.ridge, "noise": self.noise.value}
         curve = LearningCurve("n", at, middle, None, None, fixed, f"forecast from {self.samples} samples")
         return Forecast(curve, low, high, level, float(self.samples))
@@ -197,6 +200,10 @@ def population(
         low, middle, high = np.quantile(floors, [0.025, 0.5, 0.975])
         window = (float(read.df1[last][0]), float(read.df1[-1]))
         found = Estimate(float(middle), float(low), float(high), 0.95, window, "floors that a power law allows")
+    if y is not None and found.value >= read.total:
+        raise ValueError(f"`noise` is {found.value:g}, not less than the mean square of the targets, {read.total:g}.")
+    # A draw may have less power than there is noise: some is left to learn all the same.
+    floors = np.minimum(floors, [0.98 * one.total for one in drawn])
     replicates = tuple(estimate.inverted(one, noise=floor) for one, floor in zip(drawn, floors, strict=True))
     whole = dataclasses.replace(estimate.inverted(read, noise=found.value), replicates=replicates)
     extended = tuple(continued(one, _stretch(size, rng), DRIFT * rng.standard_normal()) for one in replicates)
@@ -204,6 +211,9 @@ def population(
     scales = []
     for one, floor, moved in zip(extended, floors, rng.standard_normal(draws), strict=True):
         expected = float(equivalents.loss(one, size - 1, math.inf, ridge, floor)) - floor
+        if not 1e-9 * read.total < expected < math.inf:  # nothing is left to learn, or n is at a peak
+            scales.append(1.0)
+            continue
         ratio = max(measured.loss[-1] - floor, 0.05 * measured.loss[-1]) / expected
         # Both the theory and the leave-one-out loss are uncertain: each counts by its precision.
         error = math.hypot(spread, floor * noisy / measured.loss[-1]) * measured.loss[-1] / (ratio * expected)
@@ -422,11 +432,13 @@ def _left_out(
     at = np.unique(np.round(np.geomspace(4, size - 1, 24)).astype(np.int64)) if at is None else at
     factored = factor.cholesky(gram, ridge)
     noisy = 0.0
-    if y is None:
+    if y is None and ridge == 0:
         shares = [1 / part.diagonal for part in factor.inverses(factored.lower, at + 1)]
         loss, spread = np.array([share.mean() for share in shares]), float(shares[-1].std() / shares[-1].mean())
-        if ridge > 0:  # 1/M_ii is the variance of a label with noise `ridge`; the loss of the mean is without it
-            loss = loss - ridge
+    elif y is None:  # the columns of the factor of K are draws from the prior with exactly its covariance
+        draws = factor.cholesky(gram).lower
+        losses = factor.training_losses(factored.lower, draws, at + 1, ridge=ridge + factored.jitter)
+        loss, spread = losses.leave_one_out, float(losses.leave_one_out_spread[-1] / losses.leave_one_out[-1])
     else:
         losses = factor.training_losses(factored.lower, y, at + 1, ridge=ridge + factored.jitter)
         loss, spread = losses.leave_one_out, float(losses.leave_one_out_spread[-1] / losses.leave_one_out[-1])

@@ -1,16 +1,20 @@
 """Figures: one function per type of result, on the caller's axes or new ones, without global state."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from regimes.equivalents import solve
 from regimes.phases import PHASES, PhaseMap
 from regimes.results import Comparison, Estimate, LearningCurve
 
 # Okabe and Ito's colours, distinguishable with any colour vision, each with a marker of its own for print in grey.
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"))
 
+_DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+_N = "training samples n"
 _PHASE_LOOK = {  # colour, hatch: told apart in grey too
     "data": ("#56B4E9", ""),
     "width": ("#F0E442", ""),
@@ -133,12 +137,11 @@ def learning_curves(curves: Sequence[LearningCurve], labels: Sequence[str], ax: 
         from matplotlib.figure import Figure
 
         ax = Figure(figsize=(4.2, 3.2), layout="constrained").subplots()
-    dashes = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
     for index, (curve, label) in enumerate(zip(curves, labels, strict=True)):
         colour, marker = STYLES[index % len(STYLES)]
         shown = np.where(np.isfinite(curve.loss), curve.loss, np.nan)
         if curve.stderr is None:
-            ax.plot(curve.at, shown, ls=dashes[index % len(dashes)], color=colour, lw=1.4, label=label)
+            ax.plot(curve.at, shown, ls=_DASHES[index % len(_DASHES)], color=colour, lw=1.4, label=label)
         else:
             error = np.minimum(1.96 * curve.stderr, 0.95 * curve.loss)
             ax.errorbar(curve.at, shown, yerr=error, fmt=marker, color=colour, ms=4, mfc="white", lw=1, label=label)
@@ -199,17 +202,135 @@ def phase_map(found: PhaseMap, ax: Any = None) -> Any:
     return ax
 
 
-def _finish(ax: Any, rows: int) -> None:
-    """Ticks at 1, 2 and 5 or at powers of ten, light grid, and a legend of so many rows in head-room made for it."""
+def prediction(found: Any) -> Any:
+    """Four log-log panels of a [Prediction][regimes.predict.Prediction]: spectrum, prior, local exponent, forecast.
+
+    Args:
+        found: what to draw; of a bare list of eigenvalues there are no pivots and no leave-one-out points.
+
+    Returns:
+        matplotlib Figure, not attached to any window.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_LOOK):
+        figure = Figure(figsize=(7.6, 6.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(f"{found.name}: {found.analysed} samples", fontsize=10)
+        (first, second), (third, fourth) = figure.subplots(2, 2)
+        _eigenvalues(first, found)
+        _prior(second, found)
+        _local_exponents(third, found)
+        _forecast(fourth, found)
+    return figure
+
+
+def _eigenvalues(ax: Any, found: Any) -> None:
+    """Eigenvalues of K/N by rank, and those of the population as far as they are resolved."""
+    colour, marker = STYLES[0]
+    values = found.eigenvalues[found.eigenvalues > 1e-14 * found.eigenvalues[0]]  # the rest is rounding
+    every = np.unique(np.round(np.geomspace(1, len(values), 60)).astype(np.int64)) - 1
+    finite = math.isfinite(found.spectrum.resolved) or found.kind != "eigenvalues"
+    name = "of K/N" if finite else "as listed"
+    ax.plot(every + 1, values[every], marker, color=colour, ms=3.5, mfc="white", mew=0.8, label=name)
+    if finite:
+        last = int(min(found.spectrum.resolved, found.spectrum.modes))
+        ranks = np.unique(np.round(np.geomspace(1, last, 80)))
+        place = np.searchsorted(np.cumsum(found.spectrum.multiplicity), ranks - 0.5)
+        levels = found.spectrum.eigenvalues[np.minimum(place, len(found.spectrum.eigenvalues) - 1)]
+        ax.plot(ranks, levels, "-", color=STYLES[1][0], lw=1.4, label="population, corrected")
+    ax.set(xscale="log", yscale="log", title="Eigenvalues", xlabel="rank i", ylabel="eigenvalue")
+    _finish(ax, rows=2, crowded=300)
+
+
+def _prior(ax: Any, found: Any) -> None:
+    """Loss of the kernel's own prior along n, three ways."""
+    top = min(found.spectrum.resolved, found.spectrum.modes / 2, found.samples)
+    at = np.geomspace(3, max(top, 6), 60)
+    if found.pivots is not None:
+        curves = (("pivots", found.pivots, STYLES[0]), ("n/tr K$_n^{-1}$, no ridge", found.harmonic, STYLES[2]))
+        for label, curve, (colour, marker) in curves:
+            seen = (curve.at >= 3) & (curve.loss > 1e-9 * found.spectrum.trace)  # not what jitter leaves
+            ax.plot(curve.at[seen], curve.loss[seen], marker, color=colour, ms=3.5, mfc="white", mew=0.8, label=label)
+    loss = at * np.asarray(solve(found.spectrum, at).gamma)
+    ax.plot(at, loss, "-", color=STYLES[1][0], lw=1.4, label="n κ(n), corrected")
+    ax.set(xscale="log", yscale="log", title="Loss of the kernel's prior", xlabel=_N, ylabel="loss of a prior draw")
+    _finish(ax, rows=3 if found.pivots is not None else 1, crowded=300)
+
+
+def _local_exponents(ax: Any, found: Any) -> None:
+    """The exponent from place to place with its band, and alpha as it is quoted."""
+    law, alpha = found.law, found.exponents.alpha
+    for reading in found.readings:
+        if reading.quantity == "alpha" and reading.default:
+            alpha = reading.estimate
+    if len(law.n):
+        band = f"{law.level:.0%} band" if np.any(law.high > law.low) else None
+        ax.fill_between(law.n, law.low, law.high, color=STYLES[4][0], alpha=0.35, lw=0, label=band)
+        ax.plot(law.n, law.exponent, "-o", color=STYLES[0][0], ms=3, lw=1.2, label="local exponent of n κ(n)")
+    if alpha.window is not None and np.isfinite(alpha.value):
+        label = f"α = {alpha.value:.3f}{_width(alpha)}"
+        ax.plot(alpha.window, [alpha.value] * 2, "--", color=STYLES[1][0], lw=1.4, label=label)
+    verdict = {True: "power law", False: "no power law", None: "undecided"}[law.holds]
+    ax.set(xscale="log", title=f"Local exponent: {verdict}", xlabel=_N, ylabel="α(n)")
+    low, high = ax.get_ylim()
+    wide = max(high - low, 0.3)  # what is steady must look steady
+    ax.set_ylim((low + high - wide) / 2, (low + high + wide) / 2)
+    _finish(ax, rows=3, linear=True, crowded=300)
+
+
+def _forecast(ax: Any, found: Any) -> None:
+    """Predicted curves with their bands, leave-one-out points, and where the extrapolation begins."""
+    for index, one in enumerate(found.drawn):
+        colour = (STYLES[1], STYLES[0], *STYLES[2:])[index % len(STYLES)][0]
+        k = one.curve.fixed["k"]
+        at, *lines = (one.curve.at, one.curve.loss, one.low, one.high)
+        loss, low, high = (np.where(np.isfinite(part) & (part > 0), part, np.nan) for part in lines)
+        ax.fill_between(at, low, high, color=colour, alpha=0.2, lw=0)
+        label = "predicted, k = ∞" if np.isinf(k) else f"predicted, k = {k:g}"
+        ax.plot(at, loss, ls=_DASHES[index % len(_DASHES)], color=colour, lw=1.4, label=label)
+    if found.measured is not None:
+        curve = found.measured
+        error = None if curve.stderr is None else np.minimum(1.96 * curve.stderr, 0.95 * curve.loss)
+        style = {"fmt": "o", "color": "0.15", "ms": 4, "mfc": "white", "capsize": 2, "lw": 1}
+        shown = (curve.at >= found.drawn[0].curve.at[0]) & (curve.loss > 0)
+        error = None if error is None else error[shown]
+        ax.errorbar(curve.at[shown], curve.loss[shown], yerr=error, label="leave-one-out", **style)
+    first = found.drawn[0]
+    ax.set(xscale="log", yscale="log", title="Learning curve", xlabel=_N, ylabel="test loss")
+    if first.beyond.any():
+        ax.axvspan(first.reach, first.curve.at[-1], color="0.93", lw=0, zorder=0)
+        ax.axvline(first.reach, color="0.4", lw=0.8, ls=":", label="beyond: extrapolated")
+    if found.noise.value > 0:
+        ax.axhline(found.noise.value, color="0.4", lw=0.8, ls="--", label="noise")
+    ax.autoscale_view()
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, min(high, 5 * (found.spectrum.total_power + found.noise.value)))  # peaks leave the panel
+    _finish(ax, rows=2, crowded=300)  # falling curves leave the corner of the legend free
+    ax.get_legend().set(frame_on=True)
+    ax.get_legend().get_frame().set(facecolor="white", edgecolor="none", alpha=0.85)
+
+
+def _finish(ax: Any, rows: int, linear: bool = False, crowded: float = 1e4) -> None:
+    """Ticks at 1, 2 and 5 or at powers of ten, light grid, and a legend of so many rows in head-room made for it.
+
+    A vertical axis that is linear keeps its own ticks. A horizontal one has powers of ten only from `crowded` times its
+    beginning on, a vertical one from 1e4 times.
+    """
     from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, NullFormatter
 
     ax.autoscale_view()
     low, high = ax.get_ylim()
     room = min(0.085 * rows, 0.6)  # share of the height
-    ax.set_ylim(low, high * (high / low) ** (room / (1 - room)))
-    for axis in (ax.xaxis, ax.yaxis):
+    above = room / (1 - room)
+    ax.set_ylim(low, high + (high - low) * above if linear else high * (high / low) ** above)
+    for axis in (ax.xaxis,) if linear else (ax.xaxis, ax.yaxis):
         first, last = axis.get_view_interval()
-        many = last > 1e4 * first  # decades: ticks between powers of ten would crowd, and none would be drawn
+        many = (
+            last > (crowded if axis is ax.xaxis else 1e4) * first
+        )  # decades: ticks between powers of ten would crowd, and none would be drawn
         axis.set_major_locator(LogLocator(base=10, subs=(1,) if many else (1, 2, 5)))
         axis.set_minor_locator(LogLocator(base=10, subs="auto" if many else (3, 4, 6, 7, 8, 9)))
         axis.set_major_formatter(LogFormatterSciNotation() if many else FuncFormatter(lambda value, _: f"{value:g}"))

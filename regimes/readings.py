@@ -84,12 +84,13 @@ def side_by_side(
     if targets is None:
         return tuple(found)
     y = _checks.targets("targets", targets, len(gram))
-    floor = estimate.noise(gram, y, level=level, seed=seed)
-    above = floor.low if noise is None else _checks.number("noise", noise, low=0)
+    read("noise", "floor", lambda: estimate.noise(gram, y, level=level, seed=seed))
+    floor = found.pop()
+    lowest = floor.estimate.low if math.isfinite(floor.estimate.low) else 0.0
+    above = lowest if noise is None else _checks.number("noise", noise, low=0)
     for method in estimate.BETA:
         read("beta", method, lambda method=method: estimate.beta(gram, y, method=method, noise=above, **settings))
-    read("noise", "floor", lambda: floor)
-    return tuple(found)
+    return (*found, floor)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,10 +13,7 @@ measured curve.
 
 import dataclasses
 import functools
-import importlib.metadata
-import json
 import math
-import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from regimes import _checks, estimate, plots, ridge, tasks, theory
+from regimes import _checks, estimate, folders, plots, ridge, tasks, theory
 from regimes.equivalents import loss, solve
 from regimes.kernels import Model
 from regimes.results import Check, Comparison, Estimate, LearningCurve, log_slope
@@ -39,7 +36,6 @@ LARGEST_POOL = 8000
 """Samples used at most: the Gram matrix and its eigenvalues are dense."""
 OUTPUTS = 16
 """Independent teachers drawn from the prior in each trial."""
-_VERSIONS = ("regimes", "jax", "jaxlib", "neural-tangents", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib")
 REPEATS = 4
 """Draws per trial in the variance-limited panels, which are cheap and noisy."""
 
@@ -501,16 +497,14 @@ def tables(results: Sequence[Verification]) -> dict[str, pd.DataFrame]:
 def write(results: Sequence[Verification], folder: Path) -> list[Path]:
     """Write the figure (PNG and SVG), the tables (CSV) and all settings and versions (JSON) to a folder.
 
-    Each file is written under a temporary name and then renamed, so none is ever half written.
+    None is ever half written: see [folders.write][regimes.folders.write].
 
     Raises:
         OSError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     figure = plots.four_regimes([one for result in results for one in result.comparisons])
     settings = {
-        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS}
-        | {"python": platform.python_version()},
+        "versions": folders.versions(),
         "tasks": [
             {
                 **result.settings,
@@ -522,24 +516,8 @@ def write(results: Sequence[Verification], folder: Path) -> list[Path]:
     writers: dict[str, Callable[[Path], Any]] = {
         "four_regimes.png": lambda path: figure.savefig(path, format="png", dpi=200),
         "four_regimes.svg": lambda path: figure.savefig(path, format="svg"),
-        "run.json": lambda path: path.write_text(
-            json.dumps(_plain(settings), indent=2, allow_nan=False) + "\n", encoding="utf-8"
-        ),
+        "run.json": lambda path: folders.write_json(path, settings),
     }
     for name, frame in tables(results).items():
         writers[f"{name}.csv"] = functools.partial(frame.to_csv, index=False)
-    written = []
-    for name, save in writers.items():
-        temporary = folder / f".{name}.partial"
-        save(temporary)
-        written.append(temporary.replace(folder / name))
-    return written
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold: no NaN, no infinity, no tuples of named fields."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return folders.write(folder, writers)

@@ -29,6 +29,7 @@ TABLE = {
     "results": (0, "shared"),
     "factor": (0, "shared"),
     "files": (0, "shared"),
+    "folders": (0, "shared"),
     "profiles": (0, "theory"),
     "spectrum": (1, "theory"),
     "domains": (1, "theory"),
@@ -54,7 +55,6 @@ TABLE = {
     "forecast": (5, "inference"),
     "predict": (7, "shared"),
     "least_squares": (0, "shared"),
-    "law": (1, "inference"),
     "envelopes": (1, "inference"),
     "objectives": (2, "inference"),
     "intervals": (3, "inference"),
@@ -62,17 +62,21 @@ TABLE = {
     "plans": (5, "inference"),
     "fits": (4, "inference"),
     "regime_points": (5, "theory"),
+    "listed": (6, "inference"),
     "evidence": (6, "inference"),
     "classify": (7, "inference"),
     "kernels": (1, "experiment"),
     "tasks": (1, "experiment"),
     "gram": (1, "experiment"),
     "soundness": (1, "experiment"),
+    "pairwise": (2, "experiment"),
     "modes": (2, "experiment"),
     "inputs": (2, "experiment"),
     "ridge": (2, "experiment"),
     "networks": (2, "experiment"),
     "sweep": (3, "experiment"),
+    "measured": (6, "shared"),
+    "doubts": (6, "shared"),
     "plots": (6, "shared"),
     "verify": (7, "shared"),
     "report": (7, "shared"),
@@ -89,8 +93,8 @@ HOMES = {  # heavy library -> the modules that may import it
     "matplotlib": {"plots"},
     "typer": {"cli"},
     "rich": {"cli", "kernels"},
-    "sklearn": {"tasks", "files"},
-    "pandas": {"tasks", "files", "verify", "cli"},
+    "sklearn": {"tasks", "files", "pairwise"},
+    "pandas": {"tasks", "files", "verify", "predict", "cli"},
     "dask": {"gram", "sweep"},
     "distributed": {"gram", "sweep"},
     "optax": {"networks"},
@@ -98,7 +102,7 @@ HOMES = {  # heavy library -> the modules that may import it
     "tensorflow": set(),
     "torch": set(),
 }
-AT_THE_TOP = {("typer", "cli"), ("rich", "cli"), ("pandas", "verify")}
+AT_THE_TOP = {("typer", "cli"), ("rich", "cli"), ("pandas", "verify"), ("pandas", "predict")}
 """Who may import a heavy library at the top of the module; all others do so inside the function that needs it."""
 
 MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}

@@ -1,3 +1,4 @@
+import functools
 import importlib.metadata
 import json
 import re
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regimes import asymptotics, cli, dynamics, equivalents, optima, profiles, spectra, theory, verify
+from regimes import asymptotics, cli, dynamics, equivalents, inputs, optima, predict, profiles, spectra, theory, verify
 
 SAMPLES = 300
 FILES = ["duality.csv", "exponents.csv", "four_regimes.png", "four_regimes.svg", "points.csv", "run.json"]
@@ -58,6 +59,7 @@ def test_help_names_the_commands(regimes):
     code, out, _ = regimes("--help")
     assert code == 0
     assert "verify" in plain(out)
+    assert "predict" in plain(out)
     assert "theory" in plain(out)
 
 
@@ -254,6 +256,140 @@ def test_same_seed_writes_the_same_numbers_another_seed_others_and_the_users_fil
     assert not [name for name in one if one[name] == other[name]]
     assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "notes.txt"])
     assert (out / "notes.txt").read_text() == "mine"
+
+
+# Predictions
+
+PREDICTED = [
+    *("curve.csv", "eigenvalues.csv", "exponents.csv", "local_exponents.csv", "prediction.png", "prediction.svg"),
+    *("prior.csv", "run.json", "spectrum.csv"),
+]
+
+
+@pytest.fixture
+def sample(tmp_path, rng):
+    """A folder with a Gram matrix of 120 samples, their inputs in a table, targets, and a list of eigenvalues."""
+    x = rng.standard_normal((120, 3))
+    squares = np.sum((x[:, None] - x) ** 2, axis=-1)
+    np.save(tmp_path / "gram.npy", np.exp(-np.sqrt(squares)))
+    table = pd.DataFrame(x, columns=list("abc"))
+    table.to_csv(tmp_path / "x.csv", index=False)
+    table.assign(label=np.where(x[:, 0] > 0, "cat", "dog")).to_parquet(tmp_path / "labelled.parquet")
+    pd.DataFrame({"size": x[:, 0], "cost": x[:, 1] ** 2}).to_csv(tmp_path / "targets.csv", index=False)
+    np.save(tmp_path / "eigenvalues.npy", np.arange(1, 401.0) ** -1.5)
+    np.save(tmp_path / "few.npy", np.exp(-np.sqrt(squares[:50, :50])))
+    np.save(tmp_path / "short.npy", x[:60, 0])
+    (tmp_path / "model.pkl").write_bytes(b"code")
+    return tmp_path
+
+
+def test_help_of_predict_names_every_option(regimes):
+    code, out, _ = regimes("predict", "--help")
+    assert code == 0
+    names = "targets kernel depth activation length n k ridge noise samples size memory scheduler kind column"
+    names = (*names.split(), "drop-duplicates", "level", "seed", "out")
+    assert [name for name in names if not re.search(rf"--{name}\b", plain(out))] == []
+    assert "INPUT" in plain(out)
+
+
+def test_predict_prints_and_writes_what_the_library_finds(regimes, sample):
+    out = sample / "deep" / "out"
+    options = ("--column", "size", "--n", "20,60,119,1000", "--k", "30", "--level", "0.8", "--seed", "2")
+    code, printed, error = regimes(
+        "predict", sample / "gram.npy", "--targets", sample / "targets.csv", *options, "--out", out
+    )
+    assert (code, error.strip()) == (0, "")
+    source = inputs.read(sample / "gram.npy", targets=sample / "targets.csv", column="size", seed=2)
+    found = predict.predict(source, n=[20, 60, 119, 1000], k=[30], level=0.8, seed=2)
+    text = plain(printed)
+    assert found.description in text
+    for one in predict.all_readings(found):
+        numbers = f"{one.estimate.value:.3f} +{one.estimate.low:.3f} to {one.estimate.high:.3f}"
+        mark = r"\*" if one.default else " "
+        row = numbers if one.estimate.level < 1 else "1.000"
+        assert re.search(rf"^ ?{mark} +{one.quantity.replace('_', ' ')} +{row} ", text, re.MULTILINE), one
+        assert one.quantity not in ("alpha", "beta", "noise") or one.remark in text
+    assert f"Verdict: {found.law}" in text
+    assert f"Held out: {found.held_out}" in text
+    assert all(f"Warning: {warning}" in text for warning in found.warnings)
+    loss, seen = found.forecasts[0].curve.loss, found.measured.loss
+    assert re.search(rf"^ *119 +{loss[2]:.4g} .* {seen[2]:.4g} +$", text, re.MULTILINE)
+    assert re.search(rf"^ *1000 +{loss[3]:.4g} .* extrapolated", text, re.MULTILINE)
+    assert re.search(rf"^ *60 +{found.forecasts[1].curve.loss[1]:.4g} ", text, re.MULTILINE)
+    assert sorted(path.name for path in out.iterdir()) == PREDICTED
+    assert all(name in text for name in PREDICTED)
+    assert pd.read_csv(out / "curve.csv")["loss"].tolist() == pytest.approx([*loss, *found.forecasts[1].curve.loss])
+    record = json.loads((out / "run.json").read_text())
+    assert record["settings"]["arguments"]["column"] == "size"
+    assert (record["settings"]["level"], record["settings"]["seed"]) == (0.8, 2)
+    assert record["versions"]["regimes"] == importlib.metadata.version("regimes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("x.csv", "kernel: NTK of a fully connected relu network with 2 hidden layers"),
+        ("x.csv --kernel nngp --depth 1 --activation erf", "NNGP of a fully connected erf network with 1 hidden layer"),
+        (
+            "labelled.parquet --kernel laplace --length 2",
+            "targets read as 2 classes; kernel: laplace kernel of length 2",
+        ),
+        ("x.csv --size 100", "100 of 120 samples analysed"),
+        ("eigenvalues.npy", "taken as those of the population"),
+        ("eigenvalues.npy --samples 500", "taken as those of K/N for N = 500 samples"),
+    ],
+)
+def test_predict_takes_every_kind_of_input(regimes, sample, monkeypatch, arguments, says):
+    monkeypatch.chdir(sample)
+    monkeypatch.setattr(predict, "predict", functools.partial(predict.predict, draws=20, hold_out=False))
+    code, printed, _ = regimes("predict", *arguments.split())
+    assert code == 0
+    assert says in plain(printed)
+    assert sorted(path.name for path in (sample / "regimes-predict").iterdir()) == PREDICTED
+
+
+BAD_PREDICT = {
+    "nope": "`source` must be one of photographs, digits",
+    "none.npy": "there is no file 'none.npy'",
+    "model.pkl": "a pickle runs code when it is opened and is not read",
+    "few.npy": "few.npy has 50 samples; at least 100 are needed",
+    "gram.npy --targets short.npy": "expected 120 rows, got shape (60,)",
+    "gram.npy --targets targets.csv --column mass": "`column`: the targets have no 'mass'; there is size, cost",
+    "gram.npy --kernel rbf": "`kernel` must be None: this source is a Gram matrix already",
+    "gram.npy --depth 3": "`depth` is no option of this kernel: no kernel is made here",
+    "x.csv --kind features": "`targets` are needed for x: the kernel has rank 3",
+    "gram.npy --n 20,10": "`n` must be positive and strictly increasing, got 20, 10",
+    "gram.npy --n ten": "`n` must be numbers separated by commas, got 'ten'",
+    "gram.npy --k 0": "`k` must be positive, got 0",
+    "gram.npy --noise -1": "`noise` must be finite and at least 0",
+    "gram.npy --level 90": "`level` must lie between 0 and 1, got 90",
+    "gram.npy --seed -1": "`seed` must be at least 0, got -1",
+    "gram.npy --size 3": "`size` must be at least 100, got 3",
+    "gram.npy --memory 0.0001": "`memory` is 100 kB, but the analysis of 100 samples holds",
+    "gram.npy --samples 300": "`samples` belongs to a list of eigenvalues",
+    "gram.npy --kind graph": "`kind` must be one of gram, features, inputs, eigenvalues; got 'graph'",
+    "x.csv --kernel tanh": "`kernel` must be one of ntk, nngp, laplace",
+    "x.csv --kernel rbf --depth 3": "`depth` is no option of this kernel: rbf takes no options",
+    "x.csv --kernel laplace --length 0": "`length` must be finite and more than 0",
+    "x.csv --kernel chi2": "`kernel` failed on inputs of shape",
+    "x.csv --activation tanh": "`activation` must be one of relu, erf, gelu, step; got 'tanh'",
+    "eigenvalues.npy --samples 100": "`samples` is 100, but",
+    "eigenvalues.npy --targets short.npy": "`targets` need samples",
+    "eigenvalues.npy --kernel rbf": "`kernel` must be None: a list of eigenvalues",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD_PREDICT)
+def test_bad_input_of_predict_is_refused_before_anything_is_printed_or_written(regimes, sample, monkeypatch, arguments):
+    monkeypatch.chdir(sample)
+    before = sorted(path.name for path in sample.iterdir())
+    assert_refused(regimes("predict", *arguments.split()), BAD_PREDICT[arguments])
+    assert sorted(path.name for path in sample.iterdir()) == before
+
+
+def test_folder_that_predict_cannot_write_to_is_refused_before_the_work(regimes, sample):
+    result = regimes("predict", sample / "gram.npy", "--out", sample / "targets.csv" / "below")
+    assert_refused(result, "`out`: cannot write to")
 
 
 # The theory

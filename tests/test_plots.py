@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import io
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from regimes import phases, plots, spectra
+from regimes import inputs, phases, plots, predict, spectra
 from regimes.results import Comparison, Estimate, LearningCurve
 
 REGIMES = ("resolution_n", "resolution_k", "variance_n", "variance_k")
@@ -258,6 +259,84 @@ def test_maps_and_curves_are_drawn_on_the_callers_axes(draw):
     assert axes.get_legend() is not None
 
 
+# Predictions
+
+
+@functools.cache
+def predicted(listed=False):
+    """An analysis of 160 planted samples, or of a list of eigenvalues."""
+    eigenvalues = np.arange(1, 801.0) ** -1.6
+    if listed:
+        return predict.predict(inputs.read(eigenvalues), n=[10, 40, 160], k=40)
+    phi = np.random.default_rng(0).standard_normal((160, 800)) * np.sqrt(eigenvalues)
+    source = inputs.read(phi @ phi.T, kind="gram", targets=phi @ eigenvalues**0.25)
+    return predict.predict(source, n=[10, 40, 159, 1600], k=40, noise=0.01, hold_out=False, draws=20)
+
+
+PANELS = ["Eigenvalues", "Loss of the kernel's prior", "Local exponent", "Learning curve"]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_prediction_has_four_panels_with_labels_and_legends(listed):
+    panels = plots.prediction(predicted(listed)).axes
+    assert [axes.get_title().partition(":")[0] for axes in panels] == PANELS
+    assert all(axes.get_xscale() == "log" for axes in panels)
+    assert [axes.get_yscale() for axes in panels] == ["log", "log", "linear", "log"]
+    assert all(axes.get_xlabel() and axes.get_ylabel() and axes.get_legend() for axes in panels)
+    names = [text.get_text() for text in panels[3].get_legend().get_texts()]
+    assert names[:2] == ["predicted, k = ∞", "predicted, k = 40"]
+    assert ("leave-one-out" in names) is not listed
+    lines = [line for line in panels[3].lines if str(line.get_label()).startswith("predicted")]
+    assert len({line.get_color() for line in lines}) == len({line.get_linestyle() for line in lines}) == 2
+
+
+def test_prediction_shows_the_numbers_that_were_found():
+    found = predicted()
+    eigenvalues, prior, local, curve = plots.prediction(found).axes
+
+    def line(axes, label):
+        (one,) = [one for one in axes.lines if str(one.get_label()).startswith(label)]
+        return one.get_xydata()
+
+    points = line(eigenvalues, "of K/N")
+    assert points[:, 1] == pytest.approx(found.eigenvalues[points[:, 0].astype(int) - 1])
+    corrected = line(eigenvalues, "population")
+    assert np.all(np.diff(corrected[:, 1]) <= 0)
+    assert corrected[-1, 0] <= found.spectrum.resolved
+    seen = found.pivots.at >= 3
+    assert line(prior, "pivots") == pytest.approx(np.column_stack([found.pivots.at[seen], found.pivots.loss[seen]]))
+    assert line(local, "local") == pytest.approx(np.column_stack([found.law.n, found.law.exponent]))
+    alpha = next(one.estimate for one in found.readings if one.quantity == "alpha" and one.default)
+    assert line(local, "α") == pytest.approx(np.column_stack([alpha.window, [alpha.value] * 2]))
+    drawn = found.drawn[0].curve
+    assert line(curve, "predicted, k = ∞") == pytest.approx(np.column_stack([drawn.at, drawn.loss]))
+    assert line(curve, "beyond")[:, 0].tolist() == [160, 160]
+    assert line(curve, "noise")[:, 1].tolist() == [0.01, 0.01]
+    measured = curve.containers[0].lines[0].get_xydata()
+    assert measured == pytest.approx(np.column_stack([found.measured.at, found.measured.loss]))
+
+
+def test_peak_of_a_prediction_leaves_the_panel_so_that_the_other_curves_fill_it():
+    found = predicted()
+    assert np.isinf(found.forecasts[1].curve.loss[1])
+    peak = dataclasses.replace(found.drawn[1].curve, loss=np.where(found.drawn[1].curve.at == 40, 1e9, 0.1))
+    steep = dataclasses.replace(found, drawn=(found.drawn[0], dataclasses.replace(found.drawn[1], curve=peak)))
+    loss = found.drawn[0].curve.loss
+    for one in (found, steep):
+        *_, curve = plots.prediction(one).axes
+        low, high = curve.get_ylim()
+        assert low < loss.min()
+        assert high < 100 * (found.spectrum.total_power + 0.01)
+        assert np.log(loss.max() / loss.min()) > 0.15 * np.log(high / low)
+
+
+def test_rounding_is_not_drawn():
+    found = predicted()
+    lost = dataclasses.replace(found, eigenvalues=np.append(found.eigenvalues[:100], found.eigenvalues[0] * 1e-17))
+    axes = plots.prediction(lost).axes[0]
+    assert axes.lines[0].get_xdata().max() == 100
+
+
 # Form
 
 
@@ -276,6 +355,7 @@ def test_drawing_leaves_the_callers_settings_as_they_were():
     plots.four_regimes([made(regime) for regime in REGIMES])
     plots.phase_map(CROWDED).figure.savefig(io.BytesIO(), format="png")
     plots.learning_curves([curve()], ["theory"])
+    plots.prediction(predicted(True)).savefig(io.BytesIO(), format="png")
     assert dict(matplotlib.rcParams) == before
 
 
@@ -288,6 +368,7 @@ test_plots.plots.four_regimes([test_plots.made(regime) for regime in test_plots.
 test_plots.plots.comparison(test_plots.made("variance_k"))
 test_plots.plots.phase_map(test_plots.WIDE)
 test_plots.plots.learning_curves([test_plots.curve()], ["theory"])
+test_plots.plots.prediction(test_plots.predicted(True))
 print("matplotlib.figure" in sys.modules, "matplotlib.pyplot" in sys.modules)
 """
     code = code.format(folder=__file__.rpartition("test_plots.py")[0])
