@@ -38,8 +38,8 @@ measured = rg.ridge.loss_from_training(gram, y[rest], n.astype(int))
 
 print(f"alpha, beta: {rg.exponents(found.spectrum, (8, 75)).alpha}, {rg.exponents(found.spectrum, (8, 75)).beta}")
 goal = 0.12
-enough = {name: np.interp(-goal, -loss, n) for name, loss in (("low", forecast.low), ("high", forecast.high))}
-print(f"labels for a loss of {goal}: between {enough['low']:.0f} and {enough['high']:.0f}")
+first, last = (np.interp(-goal, -loss, n, right=np.inf) for loss in (forecast.low, forecast.high))
+print(f"labels for a loss of {goal}: between {first:.0f} and {last:.0f}")  # inf: more than are looked at
 print(f"measured with all {len(rest)}: {measured.loss[-1]:.3f}; predicted from {labelled}: {forecast}")
 
 figure = Figure(figsize=(5, 3.6), layout="constrained")

@@ -108,6 +108,22 @@ def number(name: str, value: Any, *, low: float = -math.inf, strict: bool = Fals
     return result
 
 
+def level(value: Any) -> float:
+    """A stated coverage, between 0 and 1."""
+    value = number("level", value)
+    if not 0 < value < 1:
+        raise ValueError(f"`level` must lie between 0 and 1, got {value:g}.")
+    return value
+
+
+def interval(name: str, value: Any) -> tuple[float, float]:
+    """The two ends of a range."""
+    ends = finite_array(name, value, ndim=1)
+    if len(ends) != 2:
+        raise ValueError(f"`{name}` must be the smallest and the largest size, got {len(ends)} numbers.")
+    return float(ends[0]), float(ends[1])
+
+
 def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     """One of the `allowed` words."""
     if value not in allowed:

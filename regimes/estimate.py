@@ -73,11 +73,14 @@ def inverted(read: Resolvent, *, noise: float = 0.0, draws: int = 0, seed: int =
     noise, draws = _checks.number("noise", noise, low=0), _checks.count("draws", draws, low=0)
     if len(read.df1) < 3:
         raise ValueError(f"`read` must hold at least 3 points to be inverted, got {len(read.df1)}.")
-    whole = _invert(read.corrected(), noise)
+    whole, reach = _invert(read.corrected(), noise), math.inf if read.exhausted else float(read.df1[-1])
     return dataclasses.replace(
         whole,
-        replicates=tuple(_invert(drawn, noise) for drawn in (read.draws(draws, seed) if draws else ())),
-        resolved=math.inf if read.exhausted else float(read.df1[-1]),
+        replicates=tuple(
+            dataclasses.replace(_invert(drawn, noise), resolved=reach)
+            for drawn in (read.draws(draws, seed) if draws else ())
+        ),
+        resolved=reach,
     )
 
 
@@ -116,7 +119,11 @@ def alpha(
     """
     gram = _checks.gram_matrix("gram", gram)
     method = _checks.choice("method", method, ALPHA)
-    splits, seed, level = _checks.count("splits", splits, low=2), _checks.count("seed", seed, low=0), _level(level)
+    splits, seed, level = (
+        _checks.count("splits", splits, low=2),
+        _checks.count("seed", seed, low=0),
+        _checks.level(level),
+    )
     size = len(gram)
     part = {"kappa": 4, "pivots": 2, "ridgeless": 2, "eigenvalues": 10}[method]
     at = _window(window, size, part, 20 if method == "eigenvalues" else 32)
@@ -181,7 +188,11 @@ def beta(
     """
     gram = _checks.gram_matrix("gram", gram)
     method = _checks.choice("method", method, BETA)
-    splits, seed, level = _checks.count("splits", splits, low=2), _checks.count("seed", seed, low=0), _level(level)
+    splits, seed, level = (
+        _checks.count("splits", splits, low=2),
+        _checks.count("seed", seed, low=0),
+        _checks.level(level),
+    )
     noise = _checks.number("noise", noise, low=0)
     size = len(gram)
     y = _checks.targets("targets", targets, size)
@@ -244,9 +255,9 @@ def noise(
     """
     gram = _checks.gram_matrix("gram", gram)
     size = len(gram)
-    draws, seed, level = _checks.count("draws", draws, low=20), _checks.count("seed", seed, low=0), _level(level)
+    draws, seed, level = _checks.count("draws", draws, low=20), _checks.count("seed", seed, low=0), _checks.level(level)
     reach = REACH * size
-    low, high = _ends(window, (max(4, size / 48), reach))
+    low, high = (max(4, size / 48), reach) if window is None else _checks.interval("window", window)
     _between(low, high, reach, size, 3)
     at = np.geomspace(low, high, 24)
     read = resolvent(gram, _checks.targets("targets", targets, size), at, uncertainty=True, seed=seed)
@@ -282,7 +293,7 @@ def floor(shapes: Float64[Array, "points exponents"], curve: Float64[Array, " po
     """
     # None, and floors that leave from all of the curve down to a fiftieth of its fall.
     least = 0.02 * max(curve[0] - curve[-1], 1e-6 * curve[-1])
-    candidates = np.maximum(curve.min() - np.geomspace(curve.min(), min(least, 0.5 * curve.min()), 80), 0.0)
+    candidates = np.maximum(curve.min() - np.geomspace(curve.min(), min(least, 0.02 * curve.min()), 80), 0.0)
     # Over every floor the best amplitude of every shape, in relative error of the curve.
     weighed = shapes / curve[:, None]
     target = 1 - candidates[:, None] / curve
@@ -322,25 +333,9 @@ def _linear(
 def _window(window: tuple[float, float] | None, size: int, part: int, start: int) -> Array:
     """Twelve whole sizes over a window that ends at most at size/part."""
     reach = size // part
-    low, high = _ends(window, (min(start, reach / 4), reach))
+    low, high = (min(start, reach / 4), reach) if window is None else _checks.interval("window", window)
     _between(low, high, reach, size, part)
     return np.unique(np.round(np.geomspace(low, high, 12)).astype(np.int64))
-
-
-def _ends(window: Any, default: tuple[float, float]) -> tuple[float, float]:
-    if window is None:
-        return default
-    ends = _checks.finite_array("window", window, ndim=1)
-    if len(ends) != 2:
-        raise ValueError(f"`window` must be the smallest and the largest size, got {len(ends)} numbers.")
-    return float(ends[0]), float(ends[1])
-
-
-def _level(level: Any) -> float:
-    level = _checks.number("level", level)
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must lie between 0 and 1, got {level:g}.")
-    return level
 
 
 def _between(low: float, high: float, reach: float, size: int, part: int) -> None:

@@ -184,8 +184,10 @@ def training_losses(
     """
     found = []
     for n, diagonal, coefficients in inverses(lower, at, targets):
-        squares, kappa = np.sum(coefficients**2, axis=1), 1 / diagonal.sum()
-        single, pooled = squares / diagonal**2, squares * (n * kappa) ** 2
-        train = ridge**2 * squares.mean()
+        kappa = 1 / diagonal.sum()
+        # Residuals are squared, never coefficients: these have the units of y/K.
+        single = np.sum((coefficients / diagonal[:, None]) ** 2, axis=1)
+        pooled = np.sum((coefficients * (n * kappa)) ** 2, axis=1)
+        train = np.sum((ridge * coefficients) ** 2, axis=1).mean()
         found.append((train, single.mean(), single.std(), pooled.mean(), pooled.std(), kappa))
     return TrainingLosses(*np.array(found).T)

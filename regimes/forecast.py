@@ -69,7 +69,9 @@ class HeldOut:
     @property
     def error(self) -> float:
         """Median over the held-out sizes of |predicted/measured - 1|."""
-        held = self.forecast.beyond
+        held = self.forecast.beyond & (self.measured.loss > 1e-12 * self.measured.loss.max())
+        if not held.any():
+            return math.nan
         return float(np.median(np.abs(self.forecast.curve.loss[held] / self.measured.loss[held] - 1)))
 
     @property
@@ -107,7 +109,7 @@ class Population:
     scales: Float64[Array, " draws"]
     """By how much the leave-one-out loss at N exceeds the predicted one, for each replicate, over the noise."""
 
-    def curve(self, n: Any, *, k: float = math.inf, level: float = 0.9) -> Forecast:
+    def curve(self, n: Any, *, k: Any = math.inf, level: float = 0.9) -> Forecast:
         """The learning curve along n, at any n.
 
         Args:
@@ -124,10 +126,8 @@ class Population:
         at = _checks.finite_array("n", n, ndim=(0, 1)).reshape(-1)
         if at[0] <= 0 or np.any(np.diff(at) <= 0):
             raise ValueError("`n` must be positive and strictly increasing.")
-        if not k > 0:
-            raise ValueError(f"`k` must be positive, got {k!r}.")
-        if not 0 < level < 1:
-            raise ValueError(f"`level` must lie between 0 and 1, got {level:g}.")
+        k = k if isinstance(k, float) and k == math.inf else _checks.number("k", k, low=0, strict=True)
+        level = _checks.level(level)
         losses = np.array(
             [
                 floor + scale * (equivalents.loss(one, at, k, self.ridge, floor) - floor)
@@ -135,7 +135,7 @@ class Population:
             ]
         )
         low, middle, high = np.full((3, len(at)), math.inf)  # as at n = k without ridge
-        finite = np.isfinite(losses).all(axis=0)
+        finite = ~np.isposinf(losses).any(axis=0)
         quantiles = [(1 - level) / 2, 0.5, (1 + level) / 2]
         low[finite], middle[finite], high[finite] = np.quantile(losses[:, finite], quantiles, axis=0)
         fixed = {"k": float(k), "ridge": self.ridge, "noise": self.noise.value}
@@ -148,7 +148,12 @@ class Population:
 
         A ridge that is tuned to n brings it down to the noise itself.
         """
-        alpha = theory.exponents(self.spectrum).alpha.value if math.isfinite(self.spectrum.resolved) else 0.0
+        reach = self.spectrum.resolved
+        alpha = 0.0
+        if math.isfinite(reach):
+            alpha = theory.exponents(
+                dataclasses.replace(self.spectrum, replicates=()), (reach / 8, 0.75 * reach)
+            ).alpha.value
         factor_ = 1 + max(alpha, 0.0) if self.ridge == 0 else 1.0
         one = self.noise
         return Estimate(
@@ -183,31 +188,45 @@ def population(
     gram = _checks.gram_matrix("gram", gram)
     size = len(gram)
     ridge = _checks.number("ridge", ridge, low=0)
-    draws = _checks.count("draws", draws, low=20)
+    draws, seed = _checks.count("draws", draws, low=20), _checks.count("seed", seed, low=0)
     if size < 48:
         raise ValueError(f"`gram` must hold at least 48 samples to estimate a spectrum, got {size}.")
     y = None if targets is None else _checks.targets("targets", targets, size)
     read = resolvent(gram, y, uncertainty=True, seed=seed)
     drawn = read.draws(draws, seed)
     rng = np.random.default_rng([seed, 2])
+    if y is None and noise:
+        raise ValueError("`noise` needs `targets`: the kernel's own prior is taken without noise.")
     if y is None or noise is not None:
         known = 0.0 if noise is None else _checks.number("noise", noise, low=0)
+        if known >= read.total:
+            raise ValueError(f"`noise` is {known:g}, not less than the mean square of the targets, {read.total:g}.")
         floors, found = np.full(draws, known), Estimate.exact(known, "given")
     else:
         last = slice(int(np.searchsorted(read.df1, read.df1[-1] / 16)), None, 4)
         shapes = read.df1[last, None] ** -estimate.EXPONENTS
-        floors = np.array([estimate.floor(shapes, one.unlearnt[last], rng) for one in drawn])
+        if read.exhausted:  # all modes are learnt: what is left is noise
+            _, vectors = np.linalg.eigh(gram)
+            left = vectors[:, : size - read.rank].T @ y
+            freedom = left.size
+            floors = (
+                np.sum(left**2) / max(size - read.rank, 1) * rng.chisquare(max(freedom, 1), draws) / max(freedom, 1)
+            )
+        else:
+            floors = np.array([estimate.floor(shapes, one.unlearnt[last], rng) for one in drawn])
+        # A draw may have less power than there is noise: some is left to learn all the same.
+        floors = np.minimum(floors, [0.98 * one.total for one in drawn])
         low, middle, high = np.quantile(floors, [0.025, 0.5, 0.975])
         window = (float(read.df1[last][0]), float(read.df1[-1]))
         found = Estimate(float(middle), float(low), float(high), 0.95, window, "floors that a power law allows")
-    if y is not None and found.value >= read.total:
-        raise ValueError(f"`noise` is {found.value:g}, not less than the mean square of the targets, {read.total:g}.")
-    # A draw may have less power than there is noise: some is left to learn all the same.
     floors = np.minimum(floors, [0.98 * one.total for one in drawn])
     replicates = tuple(estimate.inverted(one, noise=floor) for one, floor in zip(drawn, floors, strict=True))
-    whole = dataclasses.replace(estimate.inverted(read, noise=found.value), replicates=replicates)
+    whole = dataclasses.replace(
+        estimate.inverted(read, noise=min(found.value, 0.98 * read.corrected().total)), replicates=replicates
+    )
     extended = tuple(continued(one, _stretch(size, rng), DRIFT * rng.standard_normal()) for one in replicates)
-    measured, spread, noisy = _left_out(gram, y, ridge)
+    order = np.random.default_rng([seed, 5]).permutation(size)
+    measured, spread, noisy = _left_out(gram[np.ix_(order, order)], None if y is None else y[order], ridge)
     scales = []
     for one, floor, moved in zip(extended, floors, rng.standard_normal(draws), strict=True):
         expected = float(equivalents.loss(one, size - 1, math.inf, ridge, floor)) - floor
@@ -245,7 +264,8 @@ def continued(spectrum: Spectrum, window: tuple[float, float] | None = None, dri
     reach = spectrum.resolved
     if math.isinf(reach):
         return spectrum
-    low, high = window if window is not None else (reach / 8, 0.75 * reach)
+    low, high = (reach / 8, 0.75 * reach) if window is None else _checks.interval("window", window)
+    drift = _checks.number("drift", drift)
     if not 0 < low <= high / 2 or high > reach * (1 + 1e-9):
         raise ValueError(
             f"`window` must satisfy 0 < low <= high / 2 and high <= {reach:g}, up to which the spectrum is resolved; "
@@ -317,8 +337,10 @@ def held_out(
     """
     gram = _checks.gram_matrix("gram", gram)
     size = len(gram)
-    if not 0 < share <= 0.5:
-        raise ValueError(f"`share` must lie between 0 and 1/2, got {share:g}.")
+    share, points = _checks.number("share", share), _checks.count("points", points, low=3)
+    seed = _checks.count("seed", seed, low=0)
+    if not 0 < share <= 0.5 or int(share * size) < 48:
+        raise ValueError(f"`share` must lie between 0 and 1/2 and leave at least 48 of {size} samples, got {share:g}.")
     y = None if targets is None else _checks.targets("targets", targets, size)
     order = np.random.default_rng([seed, 3]).permutation(size)
     seen = order[: int(share * size)]
@@ -375,9 +397,14 @@ def from_curve(
     known = None if noise is None else _checks.number("noise", noise, low=0)
     if known is not None and known >= curve.loss.min():
         raise ValueError(f"`noise` is {known:g}, not less than the smallest loss, {curve.loss.min():.3g}.")
-    draws = _checks.count("draws", draws, low=20)
+    draws, seed, level = _checks.count("draws", draws, low=20), _checks.count("seed", seed, low=0), _checks.level(level)
     shapes = _shapes(spectrum, np.concatenate([curve.at, at]))
     seen, ahead = shapes[:, : len(curve)], shapes[:, len(curve) :]
+    if spectrum is not None and not (np.isfinite(shapes).all() and (seen > 0).all()):
+        raise ValueError(
+            f"`spectrum` has {spectrum.modes:g} modes, all learnt before the end of `curve` at n = {curve.at[-1]:g}: "
+            "there is no exponent to read; take a spectrum with a tail, or none."
+        )
     rng = np.random.default_rng([seed, 4])
     losses, betas = np.empty((draws, len(at))), np.empty(draws)
     # The stretch ends with the curve and begins anywhere that leaves a factor of four, or six points.

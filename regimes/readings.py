@@ -69,14 +69,20 @@ def side_by_side(
     gram = _checks.gram_matrix("gram", gram)
     if len(gram) < 48:
         raise ValueError(f"`gram` must hold at least 48 samples for exponents to be read, got {len(gram)}.")
-    settings: dict[str, Any] = {"splits": splits, "seed": seed, "level": level}
-    found = []
+    settings: dict[str, Any] = {
+        "splits": _checks.count("splits", splits, low=2),
+        "seed": _checks.count("seed", seed, low=0),
+        "level": _checks.level(level),
+    }
+    found: list[Reading] = []
 
     def read(quantity: str, method: str, number: Any) -> None:
         try:
             one, remark = number(), _REMARKS[method]
         except ValueError as error:
             one, remark = Estimate(math.nan, -math.inf, math.inf, level), f"not read: {error}"
+        if math.isnan(one.value) and not remark.startswith("not read"):
+            remark = "not read: the noise is not below the curve everywhere"
         found.append(Reading(quantity, method, one, method in ("kappa", "tail", "floor"), remark))
 
     for method in estimate.ALPHA:
@@ -137,13 +143,16 @@ def power_law(gram: Any, *, level: float = 0.9, seed: int = 0) -> PowerLaw:
     read = gram if isinstance(gram, Resolvent) else resolvent(gram, uncertainty=True, seed=seed)
     if read.covariance is None or read.bias is None:
         raise ValueError("`gram` is a resolvent without uncertainty; read it with uncertainty=True.")
+    level = _checks.level(level)
     points = len(read.df1)
     size, log_n = read.samples, np.log(read.df1)
-    last = 0.25 * size if not read.exhausted else read.df1[-1]
-    middles = np.exp(np.arange(np.log(last) - 0.58, np.log(3.0), -0.29))[::-1]
+    last = min(0.25 * size, read.df1[-1])
+    middles = np.exp(np.arange(np.log(last) - 0.58, max(np.log(3.0), log_n[0] + 0.57), -0.29))[::-1]
+    middles = np.array([middle for middle in middles if np.sum(np.abs(log_n - np.log(middle)) <= 0.58) >= 3])
     if len(middles) < 4:
         nothing = np.empty(0)
-        reason = f"too few samples ({size}) to tell whether the spectrum is a power law"
+        few = f"modes ({read.rank})" if read.exhausted else f"samples ({size})"
+        reason = f"too few {few} to tell whether the spectrum is a power law"
         return PowerLaw(None, reason, nothing, nothing, nothing, nothing, level)
     rows = np.zeros((len(middles), points))
     for row, middle in zip(rows, middles, strict=True):

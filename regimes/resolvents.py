@@ -97,6 +97,8 @@ class Resolvent:
         points = len(self.kappa)
         # Sampling noise must not make a decreasing function increase.
         kappa = np.minimum.accumulate(np.exp(logarithms[:points]))
+        if np.any(np.diff(kappa) == 0):
+            kappa = kappa * np.exp(-1e-9 * np.arange(points))
         unlearnt = kappa * self.df1 if self.prior else np.exp(logarithms[points : 2 * points])
         trace, total = np.exp(logarithms[-2:])
         return dataclasses.replace(
@@ -134,6 +136,10 @@ def resolvent(gram: Any, targets: Any = None, at: Any = None, *, uncertainty: bo
     seed = _checks.count("seed", seed, low=0)
     if y is not None and not y.any():
         raise ValueError("`targets` are zero everywhere: there is nothing to learn.")
+    if y is not None and not 1e-150 < np.abs(y).max() < 1e150:
+        raise ValueError(
+            f"`targets` reach {np.abs(y).max():.1e}, whose square floating point does not hold; rescale them."
+        )
     if uncertainty:
         _enough(size, y)
     values, vectors = (linalg.eigvalsh(gram), None) if y is None and not uncertainty else linalg.eigh(gram)
@@ -142,7 +148,8 @@ def resolvent(gram: Any, targets: Any = None, at: Any = None, *, uncertainty: bo
         raise ValueError(
             f"`gram` is not positive semi-definite: its smallest eigenvalue is {values[0] / scale:.1e} of its largest."
         )
-    rank = int(np.count_nonzero(values > size * np.finfo(np.float64).eps * scale))
+    # Negative eigenvalues are rounding, and so are positive ones of their size, as of a kernel computed in float32.
+    rank = int(np.count_nonzero(values > max(size * np.finfo(np.float64).eps * scale, -2 * values[0])))
     at = _places(at, size, rank)
     values = np.maximum(values, 0.0)
     ridge = _ridges(values, at)
@@ -263,7 +270,7 @@ def _deleted(
         power /= diagonal
     one = np.concatenate([*at_fixed_df1(-squared / diagonal, power, 1), np.zeros((size, 2))], axis=1)
     one[:, -2] = np.log1p((1 - np.diagonal(gram)) / (size - 1))
-    one[:, -1] = one[:, -2] if y is None else np.log1p((1 - np.sum(y**2, axis=1)) / (size - 1))
+    one[:, -1] = one[:, -2] if y is None else np.log1p(np.maximum((1 - np.sum(y**2, axis=1)) / (size - 1), -1 + 1e-6))
     rows = np.random.default_rng(seed).permutation(size)[: min(_BLOCK, size)]
     upper = np.triu_indices(len(rows), 1)
     two = np.zeros((len(upper[0]), 2 * points + 2))

@@ -227,10 +227,17 @@ def test_myrtle_kernel_from_3000_samples_to_ten_times_as_many(name, rank_exponen
         (lambda g: forecast.population(g, ridge=-1.0), "`ridge` must be finite and at least 0"),
         (lambda g: forecast.population(g, draws=3), "`draws` must be at least 20, got 3"),
         (lambda g: forecast.population(g).curve([10.0, 5.0]), "`n` must be positive and strictly increasing"),
-        (lambda g: forecast.population(g).curve([10.0], k=0.0), "`k` must be positive, got 0"),
+        (lambda g: forecast.population(g).curve([10.0], k=0.0), "`k` must be finite and more than 0"),
         (lambda g: forecast.population(g).curve([10.0], level=90), "`level` must lie between 0 and 1, got 90"),
-        (lambda g: forecast.held_out(g, share=0.9), "`share` must lie between 0 and 1/2, got 0.9"),
-        (lambda g: forecast.held_out(g, share=0.25), "`gram` must hold at least 48 samples"),
+        (lambda g: forecast.held_out(g, share=0.9), "`share` must lie between 0 and 1/2"),
+        (lambda g: forecast.held_out(g, share=0.25), "`share` must lie between 0 and 1/2 and leave at least 48 of 100"),
+        (lambda g: forecast.held_out(g, share=0.5, points=1), "`points` must be at least 3, got 1"),
+        (lambda g: forecast.population(g, noise=0.1), "`noise` needs `targets`"),
+        (
+            lambda g: forecast.population(g, np.arange(100.0) - 50, noise=1e4),
+            "`noise` is 10000, not less than the mean",
+        ),
+        (lambda g: forecast.population(g).curve([10.0], k="inf"), "`k` must be finite and more than 0, got 'inf'"),
         (lambda g: forecast.continued(estimate.spectrum(g, draws=0), (5, 90)), "`window` must satisfy 0 < low"),
         (lambda g: forecast.from_curve(LearningCurve("k", np.arange(1.0, 9), np.ones(8)), [9.0]), "must run along n"),
         (
@@ -253,6 +260,62 @@ def test_myrtle_kernel_from_3000_samples_to_ten_times_as_many(name, rank_exponen
 def test_bad_input_gets_a_sentence(rng, call, message):
     with pytest.raises(ValueError, match=message):
         call(oracles.sphere_gram("NTK", 100, 3, rng))
+
+
+def test_pure_noise_on_few_samples_is_forecast_as_noise():
+    x = np.random.default_rng(1).standard_normal((60, 3))
+    gram = np.exp(-np.linalg.norm(x[:, None] - x[None], axis=-1))
+    for seed in range(4):
+        y = np.random.default_rng([501, seed]).standard_normal(60)
+        found = forecast.population(gram, y, draws=20, seed=seed)
+        curve = found.curve([60.0, 600.0])
+        assert np.all(np.isfinite(curve.high))
+        assert curve.high[-1] > 0.5
+        assert found.noise_level.high >= found.noise.high
+
+
+def test_noise_of_a_kernel_of_few_features_is_what_they_leave(rng):
+    features = rng.standard_normal((300, 12)) * np.arange(1.0, 13) ** -0.5
+    y = features @ rng.standard_normal(12) + 0.5 * rng.standard_normal(300)
+    found = forecast.population(features @ features.T, y, seed=0)
+    assert found.noise.value == pytest.approx(0.25, rel=0.25)
+    assert found.noise.low <= 0.25 <= found.noise.high
+    assert found.curve([3000.0]).curve.loss[0] == pytest.approx(0.25, rel=0.3)
+
+
+def test_measured_losses_do_not_depend_on_the_order_of_the_samples(rng):
+    x = np.sort(rng.standard_normal(150))
+    gram, y = np.exp(-np.abs(x[:, None] - x[None])), np.sin(3 * x)
+    found = forecast.population(gram, y, draws=20).measured
+    order = rng.permutation(150)
+    shuffled = forecast.population(gram[np.ix_(order, order)], y[order], draws=20).measured
+    assert found.loss[8] == pytest.approx(shuffled.loss[8], rel=0.7)
+    assert found.loss[8] > 10 * found.loss[-1]
+
+
+def test_prior_with_ridge_has_its_leave_one_out_loss(rng):
+    gram = oracles.sphere_gram("Laplace", 120, 2, rng)
+    found = forecast.population(gram, ridge=0.3, draws=20).measured
+    losses = []
+    for i in range(120):
+        rest = np.delete(np.arange(120), i)
+        weights = np.linalg.solve(gram[np.ix_(rest, rest)] + 0.3 * np.eye(119), gram[rest, i])
+        losses.append(gram[i, i] - 2 * weights @ gram[rest, i] + weights @ gram[np.ix_(rest, rest)] @ weights)
+    assert found.loss[-1] == pytest.approx(np.mean(losses), rel=1e-8)
+
+
+def test_at_the_interpolation_peak_the_forecast_is_infinite(rng):
+    found = forecast.population(oracles.sphere_gram("Laplace", 100, 2, rng), draws=20).curve([50.0, 200.0], k=200.0)
+    assert np.isfinite(found.curve.loss[0])
+    assert math.isinf(found.curve.loss[1])
+
+
+def test_rounding_of_float32_is_not_read_as_modes(rng):
+    x = rng.standard_normal((600, 3))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    gram = np.exp(-((x[:, None] - x[None]) ** 2).sum(axis=-1) / 2).astype(np.float32)
+    with pytest.raises(ValueError, match=r"`gram` has rank \d+: too low"):
+        estimate.alpha(gram)
 
 
 def test_eigenvalues_alone_give_the_resolvent_of_their_matrix(rng):

@@ -134,7 +134,7 @@ def test_targets_of_noise_alone_are_said_to_be():
     noise = np.random.default_rng(9).standard_normal(N)
     found = run(inputs.read(GRAM, targets=noise), n=[20, 239, 1000])
     assert any(text.startswith("nothing is learnt: at n = 239") for text in found.warnings)
-    assert found.noise.value > 0.5 * np.var(noise)
+    assert found.noise.high > 0.9 * np.var(noise)  # a target that is never learnt would look the same
     assert np.all(found.forecasts[0].curve.loss > 0.9 * found.noise.value)
 
 
