@@ -1,8 +1,8 @@
 """Claim: a forecast from N samples is right to some 10 % at 4 N on real labels and at 10 N on spheres.
 
 Real labels: the leave-one-out losses of four times the samples are the truth. Spheres: the leave-one-out variances of a
-sample ten times as large. Printed: the median over draws of |predicted/measured - 1| at the last size, its mean, and the
-share of draws whose 90 % band holds the truth.
+sample ten times as large. Printed: the median over draws of |predicted/measured - 1| at the last size, its mean, and
+the share of draws whose 90 % band holds the truth.
 
 Run with `uv run python benchmarks/forecast.py [--quick]`; it takes five minutes, with --quick one.
 """
