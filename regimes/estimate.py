@@ -140,8 +140,9 @@ def alpha(
     def curve(part: Array) -> Array:
         if method == "eigenvalues":
             return np.sort(np.linalg.eigvalsh(part))[::-1][at - 1] / len(part)
-        read = factor.leave_one_out(factor.cholesky(part).lower, at)
-        return read.variance if method == "pivots" else at * read.kappa
+        factored = factor.cholesky(part)
+        read = factor.leave_one_out(factored.lower, at)
+        return _above_rounding(at, read.variance if method == "pivots" else at * read.kappa, factored.jitter)
 
     # The leave-one-out variance at n is the loss at n - 1; eigenvalues fall as i^-(1+alpha).
     places, less = (at - 1, 0.0) if method == "pivots" else (at, 1.0 if method == "eigenvalues" else 0.0)
@@ -211,6 +212,7 @@ def beta(
         part = gram[np.ix_(index, index)]
         factored = factor.cholesky(part)
         losses = factor.training_losses(factored.lower, y[index], at, ridge=factored.jitter)
+        _above_rounding(at, at * losses.kappa, factored.jitter)
         curves.append(losses.leave_one_out if method == "leave_one_out" else losses.gcv)
     places = at - 1 if method == "leave_one_out" else at
     halves = np.array([-log_slope(places, one - noise) for one in curves])
@@ -336,6 +338,17 @@ def _window(window: tuple[float, float] | None, size: int, part: int, start: int
     low, high = (min(start, reach / 4), reach) if window is None else _checks.interval("window", window)
     _between(low, high, reach, size, part)
     return np.unique(np.round(np.geomspace(low, high, 12)).astype(np.int64))
+
+
+def _above_rounding(at: Array, variance: Array, jitter: float) -> Array:
+    """The same, where the jitter that keeps the factor stable does not decide it."""
+    low = variance < 100 * jitter
+    if low.any():
+        raise ValueError(
+            f"`gram` leaves no more than rounding ({jitter:.1e} of jitter) unexplained from {at[low][0]} samples on: "
+            "its rank is too low, or samples repeat; take a window below that."
+        )
+    return variance
 
 
 def _between(low: float, high: float, reach: float, size: int, part: int) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from regimes import _checks, asymptotics, equivalents, estimate, factor, theory
-from regimes.resolvents import resolvent
+from regimes.resolvents import Resolvent, resolvent
 from regimes.results import Estimate, LearningCurve, log_slope
 from regimes.spectrum import Spectrum
 
@@ -203,22 +203,11 @@ def population(
             raise ValueError(f"`noise` is {known:g}, not less than the mean square of the targets, {read.total:g}.")
         floors, found = np.full(draws, known), Estimate.exact(known, "given")
     else:
-        last = slice(int(np.searchsorted(read.df1, read.df1[-1] / 16)), None, 4)
-        shapes = read.df1[last, None] ** -estimate.EXPONENTS
-        if read.exhausted:  # all modes are learnt: what is left is noise
-            _, vectors = np.linalg.eigh(gram)
-            left = vectors[:, : size - read.rank].T @ y
-            freedom = left.size
-            floors = (
-                np.sum(left**2) / max(size - read.rank, 1) * rng.chisquare(max(freedom, 1), draws) / max(freedom, 1)
-            )
-        else:
-            floors = np.array([estimate.floor(shapes, one.unlearnt[last], rng) for one in drawn])
-        # A draw may have less power than there is noise: some is left to learn all the same.
-        floors = np.minimum(floors, [0.98 * one.total for one in drawn])
+        floors = _floors(read, drawn, gram, y, rng)
         low, middle, high = np.quantile(floors, [0.025, 0.5, 0.975])
-        window = (float(read.df1[last][0]), float(read.df1[-1]))
+        window = (float(read.df1[-1] / 16), float(read.df1[-1]))
         found = Estimate(float(middle), float(low), float(high), 0.95, window, "floors that a power law allows")
+    # A draw may have less power than there is noise: some is left to learn all the same.
     floors = np.minimum(floors, [0.98 * one.total for one in drawn])
     replicates = tuple(estimate.inverted(one, noise=floor) for one, floor in zip(drawn, floors, strict=True))
     whole = dataclasses.replace(
@@ -239,6 +228,19 @@ def population(
         weight = MISMATCH**2 / (MISMATCH**2 + error**2)
         scales.append(math.exp(weight * math.log(ratio) + math.sqrt(weight) * error * moved))
     return Population(whole, found, size, ridge, measured, extended, floors, np.array(scales))
+
+
+def _floors(read: Resolvent, drawn: list[Resolvent], gram: Array, y: Array, rng: np.random.Generator) -> Array:
+    """A noise variance for every draw."""
+    if read.exhausted:  # all modes are learnt: what they leave is noise
+        _, vectors = np.linalg.eigh(gram)
+        left = vectors[:, : len(gram) - read.rank].T @ y
+        scatter = rng.chisquare(max(left.size, 1), len(drawn)) / max(left.size, 1)
+        return np.sum(left**2) / max(len(left), 1) * scatter
+    last = slice(int(np.searchsorted(read.df1, read.df1[-1] / 16)), None, 4)
+    shapes = read.df1[last, None] ** -estimate.EXPONENTS
+    floors = [estimate.floor(shapes, one.unlearnt[last], rng) for one in drawn]
+    return np.minimum(floors, [0.98 * one.total for one in drawn])
 
 
 def continued(spectrum: Spectrum, window: tuple[float, float] | None = None, drift: float = 0.0) -> Spectrum:

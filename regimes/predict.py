@@ -37,7 +37,7 @@ from regimes import (
     readings,
     theory,
 )
-from regimes.forecast import Forecast, HeldOut, Population
+from regimes.forecast import Forecast, HeldOut
 from regimes.inputs import Source
 from regimes.readings import PowerLaw, Reading
 from regimes.results import Estimate, LearningCurve
@@ -199,18 +199,7 @@ def predict(
             cautions.append(f"no pivots of the features: {error}")
     say("spectrum", 0.35)
     known: dict[str, Any] = {"ridge": ridge, "noise": noise, "draws": draws, "seed": seed}
-    try:
-        population = forecast.population(matrix, y, **known)
-    except ValueError as error:
-        if y is None or noise is not None:
-            raise
-        squares = np.sum(y**2, axis=1)
-        known["noise"] = max(float(squares.mean() - 4 * squares.std() / math.sqrt(len(y))), 0.5 * float(squares.mean()))
-        population = forecast.population(matrix, y, **known)
-        cautions.append(
-            f"the targets cannot be told from noise ({str(error).rstrip('.')}): {known['noise']:.3g} of their mean "
-            f"square {squares.mean():.3g}, which other samples would hold too, are taken as noise."
-        )
+    population = forecast.population(matrix, y, **known)
     say("exponents by every method", 0.55)
     if rank < len(matrix) / 2:
         read = measured.few_features(matrix, y, rank, noise=noise, level=level, seed=seed)
@@ -246,7 +235,7 @@ def predict(
         spectrum=population.spectrum,
         exponents=theory.exponents(population.spectrum, _window(population.spectrum, window), level),
         noise=population.noise,
-        noise_level=None if y is None else _noise_level(population),
+        noise_level=None if y is None else population.noise_level,
         forecasts=tuple(population.curve(at, k=width, level=level) for width in widths),
         drawn=tuple(population.curve(_finely(at), k=width, level=level) for width in widths),
         measured=losses,
@@ -277,12 +266,6 @@ def _fewer(source: Source, chosen: Array, rank: int, seed: int) -> tuple[Array, 
     if size < 100:
         raise ValueError(f"`targets` are needed for {source.name}: {why}.")
     return np.sort(np.random.default_rng([seed, 8]).permutation(chosen)[:size]), f"{why}: {size} are analysed."
-
-
-def _noise_level(population: Population) -> Estimate:
-    """As the population says; only the value of alpha enters, so that its replicates need not be read."""
-    bare = dataclasses.replace(population.spectrum, replicates=())
-    return dataclasses.replace(population, spectrum=bare).noise_level
 
 
 def _warned(

@@ -462,3 +462,19 @@ def test_a_window_of_another_kind_gets_a_sentence(rng, unchecked, window, messag
     for call in (estimate.alpha, lambda g, window: estimate.noise(g, np.ones(100), window=window)):
         with pytest.raises(ValueError, match=message):
             call(gram, window=window)
+
+
+@pytest.mark.parametrize("method", ["pivots", "ridgeless"])
+def test_rounding_beyond_the_rank_is_not_read_as_alpha(rng, method):
+    features = rng.standard_normal((200, 30))
+    gram = features @ features.T
+    with pytest.raises(ValueError, match=r"no more than rounding .* from (3[0-9]|4[0-9]) samples on"):
+        estimate.alpha(gram, method=method)
+    assert math.isfinite(estimate.alpha(gram, method=method, window=(4, 20)).value)
+
+
+@pytest.mark.parametrize("method", ["leave_one_out", "gcv"])
+def test_rounding_beyond_the_rank_is_not_read_as_beta(rng, method):
+    features = rng.standard_normal((200, 30))
+    with pytest.raises(ValueError, match="its rank is too low, or samples repeat"):
+        estimate.beta(features @ features.T, features[:, 0], method=method)
