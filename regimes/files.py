@@ -48,7 +48,7 @@ def read_file(
     """What a file holds: the one place where files are opened.
 
     Args:
-        source: path of a `.npy`, `.npz`, `.csv` or `.parquet` file. Arrays are loaded without pickle.
+        source: path of a `.npy`, `.npz`, `.csv` (also `.csv.gz`) or `.parquet` file. Arrays are loaded without pickle.
         names: arrays of an archive to load, in any case; default all. An archive of one array is loaded whatever
             its name.
         map_above: bytes above which a `.npy` file is left on disk and mapped into memory, read-only. An archive,
@@ -66,7 +66,7 @@ def read_file(
         ValueError: a file that is missing, empty, of another kind, not what its ending says, or with complex numbers.
     """
     path, shown = Path(source).expanduser(), str(source)
-    if path.suffix not in FILES:
+    if path.suffix not in FILES and not path.name.endswith(".csv.gz"):
         pickled = path.suffix in (".pkl", ".pickle", ".joblib", ".pt", ".pth")
         named = f"one of {', '.join(built_in)}, {OPENML}NAME, or " if built_in else ""
         raise ValueError(

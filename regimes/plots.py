@@ -313,6 +313,188 @@ def _forecast(ax: Any, found: Any) -> None:
     ax.get_legend().get_frame().set(facecolor="white", edgecolor="none", alpha=0.85)
 
 
+def fits(results: Sequence[Any], most: int = 9) -> Any:
+    """Fits of laws to measured losses: [CurveFit][regimes.curve_fits.CurveFit]s of one curve or of several.
+
+    One curve has three panels: measured points (filled: fitted for the ranking; open: held out) with the law, the
+    forecast and its band; the residuals; the ranking with its intervals. With several scales the first panel has
+    predicted against measured losses. Of several curves each has the first panel, and the last one ranks laws by their
+    median error over all of them.
+
+    Args:
+        results: what to draw.
+        most: curves to draw at most.
+
+    Returns:
+        matplotlib Figure, not attached to any window.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    single = len(results) == 1
+    shown = list(results[:most])
+    with matplotlib.rc_context(_LOOK):
+        panels = 3 if single else len(shown) + 1
+        columns = min(panels, 3)
+        rows = -(-panels // columns)
+        figure = Figure(figsize=(3.4 * columns, 3.0 * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for ax, one in zip(axes, shown, strict=False):
+            fit(one, ax=ax, title=not single, key=single or ax is axes[0])
+        if single:
+            figure.suptitle(shown[0].curve.name, fontsize=10)
+            _residuals(axes[1], shown[0])
+        _ranks(axes[panels - 1], results)
+        for ax in axes[panels:]:
+            ax.set_axis_off()
+    return figure
+
+
+def fit(one: Any, ax: Any = None, title: bool = True, key: bool = True) -> Any:
+    """A measured curve with the law fitted to it, and the forecast beyond with its band.
+
+    Args:
+        one: a [CurveFit][regimes.curve_fits.CurveFit].
+        ax: axes to draw on; new ones by default.
+        title: whether to write the name of the curve above it.
+        key: whether to draw a legend.
+
+    Returns:
+        The axes.
+    """
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(4.2, 3.4), layout="constrained").subplots()
+    place, loss = one.curve.scales[one.along], one.curve.loss
+    colour = STYLES[0][0]
+    held = place > one.split  # nothing is, where the split is NaN
+    several = len(one.curve.varying) > 1
+    if several and one.status != "failed":
+        predicted = loss * np.exp(one.fit.residuals) if one.fit.problem.objective == "log" else loss + 0 * loss
+        ax.plot([loss.min(), loss.max()], [loss.min(), loss.max()], "-", color="0.5", lw=1)
+        x, y = loss, predicted
+        ax.set(xlabel="measured loss", ylabel=f"{one.fit.law.name}, fitted to all")
+    else:
+        x, y = place, loss
+        ax.set(xlabel=one.along, ylabel="loss")
+    few = len(x) <= 60
+    size, edge = (4, 0.8) if few else (2, 0.4)
+    error = None if one.curve.stderr is None or several else np.minimum(1.96 * one.curve.stderr, 0.95 * loss)
+    for inside, face, label in ((~held, colour, "fitted for the ranking"), (held, "white", "held out")):
+        if inside.any():
+            label = label if held.any() else "measured"
+            spread = None if error is None else error[inside]
+            ax.errorbar(x[inside], y[inside], yerr=spread, fmt="o", color=colour, ms=size, mfc=face, mew=edge, lw=0.8,
+                        label=label, zorder=2)  # fmt: skip
+    if one.status != "failed" and not several:
+        made = one.forecast()
+        ax.fill_between(made.at, made.low, made.high, color=STYLES[1][0], alpha=0.2, lw=0, zorder=1)
+        inside = ~made.beyond
+        label = f"{one.fit.law.name}, all points"
+        ax.plot(made.at[inside], made.loss[inside], "-", color=STYLES[1][0], lw=1.4, zorder=3, label=label)
+        ax.plot(made.at[~inside], made.loss[~inside], "-.", color=STYLES[1][0], lw=1.4, zorder=3, label="forecast")
+        if one.held is not None and held.any() and not math.isnan(one.held.objective):
+            at = np.geomspace(place.min(), place.max(), 80)
+            scales = dict.fromkeys(one.held.law.scales, at)
+            ax.plot(at, one.held.predict(**scales).loss, "--", color="0.25", lw=1.1, zorder=4, label="up to the split")
+        if made.beyond.any():
+            ax.axvspan(place.max(), made.at[-1], color="0.94", lw=0, zorder=0)
+        low, high = loss.min(), loss.max()
+        ax.set_ylim(max(0.5 * low, 0.9 * np.nanmin(made.low)), 1.1 * high)
+    ax.set(xscale="log", yscale="log")
+    if title:
+        ax.set_title(one.curve.name[:42])
+    _finish(ax, rows=3 if key else 0, crowded=100)
+    return ax
+
+
+def _residuals(ax: Any, one: Any) -> None:
+    """Log residuals along the scale that was split."""
+    place = one.curve.scales[one.along]
+    if one.status != "failed":
+        few = len(place) <= 60
+        ax.axhline(0, color="0.5", lw=1)
+        ax.plot(place, one.fit.residuals, "o", color=STYLES[0][0], ms=4 if few else 2, mfc="white", mew=0.6)
+        what = "ln(predicted/measured)" if one.fit.problem.objective == "log" else "residual / standard error"
+        ax.set(ylabel=what, title=f"Residuals of {one.fit.law.name}, all points")
+    ax.set(xscale="log", xlabel=one.along)
+    _finish(ax, rows=0, linear=True, crowded=100)
+
+
+def _ranks(ax: Any, results: Sequence[Any]) -> None:
+    """Held-out errors of laws: with intervals for one curve, medians and quartiles for several."""
+    errors: dict[str, list[float]] = {}
+    for one in results:
+        for rank in one.ranks:
+            if np.isfinite(rank.error.value):
+                errors.setdefault(rank.law, []).append(rank.error.value)
+    if not errors:
+        ax.set_axis_off()
+        return
+    if len(results) == 1:
+        ends = {rank.law: (rank.error.low, rank.error.high) for rank in results[0].ranks}
+    else:
+        ends = {law: tuple(np.quantile(values, [0.25, 0.75])) for law, values in errors.items()}
+    middle = {law: float(np.median(values)) for law, values in errors.items()}
+    order = sorted(middle, key=lambda law: middle[law], reverse=True)
+    for row, law in enumerate(order):
+        low, high = (end if np.isfinite(end) else middle[law] for end in ends[law])
+        ax.plot([low, high], [row, row], "-", color="0.5", lw=2.5, solid_capstyle="butt")
+        ax.plot(middle[law], row, "o", color=STYLES[0][0], ms=5)
+    several = len(results) > 1
+    ax.set_yticks(range(len(order)), order)
+    ax.set(
+        xlim=(0, None), ylim=(-0.6, len(order) - 0.4), xlabel="held-out error of the log loss",
+        title=f"Ranking over {len(results)} curves (quartiles)" if several else "Ranking",
+    )  # fmt: skip
+    ax.grid(axis="x", lw=0.4, color="0.88")
+
+
+def verdicts(found: Sequence[tuple[LearningCurve, Any]], most: int = 12) -> Any:
+    """Measured curves with their [verdicts][regimes.classify.RegimeVerdict], a panel each.
+
+    Args:
+        found: curves and verdicts.
+        most: curves to draw at most.
+
+    Returns:
+        matplotlib Figure, not attached to any window.
+    """
+    import textwrap
+
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = list(found[:most])
+    with matplotlib.rc_context(_LOOK):
+        columns = min(len(shown), 3) or 1
+        rows = -(-len(shown) // columns) or 1
+        figure = Figure(figsize=(3.4 * columns, 2.9 * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for ax, (curve, verdict) in zip(axes, shown, strict=False):
+            error = None if curve.stderr is None else np.minimum(1.96 * curve.stderr, 0.95 * curve.loss)
+            ax.errorbar(curve.at, curve.loss, yerr=error, fmt="o", color=STYLES[0][0], ms=4, mfc="white", lw=1)
+            held = ", ".join(f"{name} = {curve.fixed[name]:g}" for name in ("n", "k") if name in curve.fixed)
+            ax.set(xscale="log", yscale="log", xlabel=curve.along, ylabel="loss")
+            exponent = verdict.exponent
+            text = verdict.regime.value
+            if text == "undecided" and verdict.possible:
+                text += ": " + " or ".join(regime.value for regime in verdict.possible)
+            if np.isfinite(exponent.value):
+                text += f"\nexponent {exponent.value:.3f}{_width(exponent)}"
+            wrapped = "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, 44))
+            ax.set_title(f"{curve.source[:30]} {held}\n{wrapped}", fontsize=8)
+            _finish(ax, rows=0, crowded=100)
+        for ax in axes[len(shown) :]:
+            ax.set_axis_off()
+    return figure
+
+
 def _finish(ax: Any, rows: int, linear: bool = False, crowded: float = 1e4) -> None:
     """Ticks at 1, 2 and 5 or at powers of ten, light grid, and a legend of so many rows in head-room made for it.
 
@@ -336,7 +518,8 @@ def _finish(ax: Any, rows: int, linear: bool = False, crowded: float = 1e4) -> N
         axis.set_major_formatter(LogFormatterSciNotation() if many else FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     ax.grid(which="major", lw=0.4, color="0.88")
-    ax.legend(loc="upper right", frameon=False, handlelength=1.2, borderpad=0, labelspacing=0.35)
+    if rows:
+        ax.legend(loc="upper right", frameon=False, handlelength=1.2, borderpad=0, labelspacing=0.35)
 
 
 def _width(estimate: Estimate) -> str:

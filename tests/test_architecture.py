@@ -12,6 +12,8 @@ import pytest
 import regimes
 
 PACKAGE = Path(regimes.__file__).parent
+COMMANDS = "commands"
+"""The one folder in it: a module for each command, `commands.NAME` below."""
 
 # The one table of the architecture, module -> (layer, column), as in docs/architecture.md; a planned module has its
 # row already. The rules that it stands for:
@@ -74,13 +76,23 @@ TABLE = {
     "inputs": (2, "experiment"),
     "ridge": (2, "experiment"),
     "networks": (2, "experiment"),
-    "sweep": (3, "experiment"),
+    "cells": (3, "experiment"),
+    "sweep": (6, "experiment"),
     "measured": (6, "shared"),
     "doubts": (6, "shared"),
     "plots": (6, "shared"),
+    "curves": (1, "inference"),
+    "curve_fits": (6, "inference"),
+    "store": (4, "experiment"),
+    "workers": (5, "experiment"),
+    "training": (3, "experiment"),
+    "infinite": (3, "experiment"),
     "verify": (7, "shared"),
-    "report": (7, "shared"),
-    "cli": (8, "shared"),
+    "report": (8, "shared"),
+    "commands.console": (9, "shared"),
+    "commands.tables": (9, "shared"),
+    "commands": (10, "shared"),
+    "cli": (11, "shared"),
 }
 COLUMNS = {  # column -> the columns that it may import from
     "shared": {"shared", "theory", "inference", "experiment"},
@@ -91,21 +103,26 @@ COLUMNS = {  # column -> the columns that it may import from
 HOMES = {  # heavy library -> the modules that may import it
     "neural_tangents": {"_tangents"},
     "matplotlib": {"plots"},
-    "typer": {"cli"},
-    "rich": {"cli", "kernels"},
+    "typer": {"cli", "commands"},
+    "rich": {"cli", "commands", "kernels"},
     "sklearn": {"tasks", "files", "pairwise"},
-    "pandas": {"tasks", "files", "verify", "predict", "cli"},
-    "dask": {"gram", "sweep"},
-    "distributed": {"gram", "sweep"},
-    "optax": {"networks"},
+    "pandas": {"tasks", "files", "verify", "predict", "curves", "commands", "store"},
+    "dask": {"gram", "workers"},
+    "distributed": {"gram", "workers"},
+    "optax": {"training"},
     "skdim": {"dimension"},
     "tensorflow": set(),
     "torch": set(),
 }
-AT_THE_TOP = {("typer", "cli"), ("rich", "cli"), ("pandas", "verify"), ("pandas", "predict")}
+AT_THE_TOP = {(library, home) for library in ("typer", "rich") for home in ("cli", COMMANDS)} | {
+    ("pandas", "verify"),
+    ("pandas", "predict"),
+}
 """Who may import a heavy library at the top of the module; all others do so inside the function that needs it."""
 
-MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
+MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))} | {
+    f"{COMMANDS}.{path.stem}": path for path in sorted((PACKAGE / COMMANDS).glob("*.py")) if path.stem != "__init__"
+}
 NAMED = [name for name in MODULES if name != "__init__"]
 HEAVY = ("jax", "matplotlib", "neural_tangents", "tensorflow", "torch", "pandas", "scipy", "sklearn", "rich", "typer")
 
@@ -120,7 +137,8 @@ def imported(source, package="regimes"):
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(part for part in (package if node.level else "", node.module) if part)
             # `from regimes import x` names a module; `from regimes.results import x` something in one.
-            found.extend((f"{base}.{alias.name}" if base == package else base, at_top) for alias in node.names)
+            folder = base in (package, f"{package}.{COMMANDS}")
+            found.extend((f"{base}.{alias.name}" if folder else base, at_top) for alias in node.names)
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             for child in node.body:
                 walk(child, False)
@@ -138,10 +156,13 @@ def imported(source, package="regimes"):
 def ours(name):
     """Which of our modules the module `name` imports."""
     found = imported(MODULES[name].read_text(encoding="utf-8"))
-    return sorted({f"{full}.__init__".split(".")[1] for full, _ in found if full.split(".")[0] == "regimes"})
+    inside = [full.split(".")[1:] or ["__init__"] for full, _ in found if full.split(".")[0] == "regimes"]
+    return sorted({".".join(parts[: 2 if parts[0] == COMMANDS else 1]) for parts in inside})
 
 
 def row(name):
+    if name.startswith(f"{COMMANDS}.") and name not in TABLE:
+        name = COMMANDS  # all commands have one row, what they share has its own
     assert name in TABLE, f"regimes/{name}.py has no row in TABLE: add its layer and column in {Path(__file__).name}"
     return TABLE[name]
 
@@ -235,8 +256,9 @@ except ImportError:
 def test_heavy_libraries_are_imported_only_in_their_homes(name):
     for full, at_top in imported(MODULES[name].read_text(encoding="utf-8")):
         library = full.partition(".")[0]
-        assert name in HOMES.get(library, {name}), f"{name} imports {library}, whose home is {HOMES[library]}"
-        if library in HOMES and (library, name) not in AT_THE_TOP:
+        home = COMMANDS if name.startswith(f"{COMMANDS}.") else name
+        assert home in HOMES.get(library, {home}), f"{name} imports {library}, whose home is {HOMES[library]}"
+        if library in HOMES and (library, home) not in AT_THE_TOP:
             assert not at_top, f"{name} imports {library} at its top: import it in the function that needs it"
 
 
@@ -263,8 +285,8 @@ def test_module_is_named_after_its_subject(name):
     assert name.strip("_") not in {"utils", "util", "helpers", "helper", "core", "misc", "common"}
 
 
-def test_package_is_flat():
-    assert [path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"] == []
+def test_package_is_flat_but_for_its_commands():
+    assert [path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"] == [COMMANDS]
 
 
 CHILD = """

@@ -1,0 +1,103 @@
+"""What all commands print with: tables, progress, numbers with their intervals; and checks before the work begins."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+
+def say(console: Console, text: Any) -> None:
+    """A line of plain text, never taken for markup."""
+    console.print(escape(str(text)), highlight=False, soft_wrap=True)
+
+
+def warn(console: Console, texts: Sequence[str]) -> None:
+    """Warnings, a line each, and an empty line after them."""
+    for text in texts:
+        console.print(f"[bold]Warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    if texts:
+        console.print()
+
+
+def written(console: Console, folder: Path, paths: Sequence[Path]) -> None:
+    """Where the results are."""
+    say(console, f"Written to {folder}/: {', '.join(path.name for path in paths)}")
+
+
+def table(title: str, headings: Sequence[str]) -> Table:
+    """An empty table as all commands have them."""
+    made = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in headings:
+        made.add_column(heading, no_wrap=True)
+    return made
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str], Callable[[str, float], None]]]:
+    """A bar on standard error: called with a name, gives what reports (what is being done, share that is done)."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+
+        def begin(name: str) -> Callable[[str, float], None]:
+            bar = shown.add_task(escape(name), total=1.0)
+
+            def report(what: str, share: float) -> None:
+                shown.update(bar, completed=share, description=escape(f"{name}: {what}"))
+
+            return report
+
+        yield begin
+
+
+def checks(console: Console, found: Any, title: str) -> None:
+    """Checks that hold or do not, in a table; those that could not be made, a line each."""
+    rows = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("level", "compared", "expected", "found", ""):
+        rows.add_column(heading)
+    for check in found:
+        if check.holds is not None:
+            mark = "holds" if check.holds else "does not hold"
+            rows.add_row(str(check.level), check.what, check.expected, check.found, mark)
+    console.print(rows)
+    for check in found:
+        if check.holds is None:
+            console.print(f"level {check.level} ({check.expected}): {check.found}\n", highlight=False)
+
+
+def plus_minus(estimate: Any) -> str:
+    """The value and half the width of its interval."""
+    half = (estimate.high - estimate.low) / 2
+    return f"{estimate.value:.3f}" + (f" ± {half:.3f}" if half > 0 else "")
+
+
+def numbers(name: str, text: str) -> list[float]:
+    """Numbers separated by commas.
+
+    Raises:
+        ValueError: something else.
+    """
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"`{name}` must be numbers separated by commas, got {text!r}.") from None
+
+
+def writable(folder: Path, name: str = "out") -> None:
+    """Fail before the work, not after it.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".regimes-write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"`{name}`: cannot write to {str(folder)!r} ({error.strerror or error}).") from None

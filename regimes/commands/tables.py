@@ -1,0 +1,61 @@
+"""Options of all commands that read a table of losses."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Source = Annotated[str, typer.Argument(metavar="CURVES", help="A .csv, .csv.gz or .parquet file of losses.")]
+X = Annotated[
+    str | None,
+    typer.Option(
+        "--x", help="Column of the scale, or several as n=COLUMN,size=COLUMN. Default: columns called like a scale."
+    ),
+]
+Y = Annotated[str | None, typer.Option("--y", help="Column of the losses. Default: one called loss, error or so.")]
+By = Annotated[str | None, typer.Option(help="Columns that tell curves apart, separated by commas.")]
+Stderr = Annotated[
+    str | None, typer.Option(help="Column of standard errors; of standard deviations, with --count. Default: stderr.")
+]
+Count = Annotated[str | None, typer.Option(help="Column of how many repetitions are behind each loss.")]
+LawName = Annotated[
+    str,
+    typer.Option("--law", help="auto, or names of laws separated by commas. Default: auto, those for these scales."),
+]
+Level = Annotated[float, typer.Option(help="Coverage of intervals.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+def named(text: str) -> Any:
+    """`auto` or the laws that are named."""
+    if text.strip() == "auto":
+        return "auto"
+    from regimes import laws
+
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    return [laws.get(name) for name in names]
+
+
+def values(name: str, text: str) -> dict[str, float]:
+    """Numbers by name, written name=number,name=number.
+
+    Raises:
+        ValueError: anything else.
+    """
+    found = {}
+    for part in text.split(","):
+        if not part.strip():
+            continue
+        match = re.fullmatch(r"\s*(\w+)\s*=\s*(\S+)\s*", part)
+        try:
+            assert match is not None
+            found[match[1]] = float(match[2])
+        except (AssertionError, ValueError):
+            raise ValueError(f"`{name}` must be written as name=number,name=number; got {text!r}.") from None
+    return found
+
+
+def arguments(**options: Any) -> dict[str, Any]:
+    """Options as they are written to run.json."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
