@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import regimes
 
 PACKAGE = Path(regimes.__file__).parent
+DOCS = Path(__file__).parent.parent / "docs"
 COMMANDS = "commands"
 """The one folder in it: a module for each command, `commands.NAME` below."""
 
@@ -45,6 +47,8 @@ TABLE = {
     "theory": (4, "theory"),
     "optima": (5, "theory"),
     "phases": (5, "theory"),
+    "nyquist": (5, "theory"),
+    "sources": (6, "theory"),
     "law": (1, "inference"),
     "curve_laws": (2, "inference"),
     "surface_laws": (2, "inference"),
@@ -88,6 +92,13 @@ TABLE = {
     "training": (3, "experiment"),
     "infinite": (3, "experiment"),
     "verify": (7, "shared"),
+    "network_plots": (7, "shared"),
+    "network_variance": (8, "shared"),
+    "tangent_kernels": (8, "shared"),
+    "teacher_student": (8, "shared"),
+    "aspect_ratio": (8, "shared"),
+    "frozen_features": (8, "shared"),
+    "task_changes": (8, "shared"),
     "report": (8, "shared"),
     "commands.console": (9, "shared"),
     "commands.tables": (9, "shared"),
@@ -102,7 +113,7 @@ COLUMNS = {  # column -> the columns that it may import from
 }
 HOMES = {  # heavy library -> the modules that may import it
     "neural_tangents": {"_tangents"},
-    "matplotlib": {"plots"},
+    "matplotlib": {"plots", "network_plots"},
     "typer": {"cli", "commands"},
     "rich": {"cli", "commands", "kernels"},
     "sklearn": {"tasks", "files", "pairwise"},
@@ -336,3 +347,10 @@ def test_public_functions_and_classes_of_the_module_have_docstrings(name):
     ]
     public = [node for node in defined + members if not node.name.startswith("_")]
     assert [node.name for node in public if not ast.get_docstring(node)] == []
+
+
+def test_docs_show_the_table():
+    found = runpy.run_path(str(DOCS / "layers.py"))
+    modules = found["modules"]()
+    assert found["markdown"](modules) in (DOCS / "architecture.md").read_text(encoding="utf-8"), "run docs/layers.py"
+    assert found["drawing"](modules) == (DOCS / "layers.svg").read_text(encoding="utf-8"), "run docs/layers.py"

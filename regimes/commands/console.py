@@ -1,7 +1,8 @@
 """What all commands print with: tables, progress, numbers with their intervals; and checks before the work begins."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,31 @@ def warn(console: Console, texts: Sequence[str]) -> None:
         console.print(f"[bold]Warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
     if texts:
         console.print()
+
+
+def save(result: Any, figure: Any, folder: Path, settings: Mapping[str, Any]) -> list[Path]:
+    """Write what an experiment found to a folder: its figure (PNG and SVG), tables (CSV), and all else (JSON).
+
+    Args:
+        result: with `name`, `tables()` (pandas frames by name) and `record()` (what JSON can hold).
+        figure: matplotlib Figure.
+        folder: made if it is not there.
+        settings: every argument.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from regimes import folders
+
+    record = {"experiment": result.name, "versions": folders.versions(), "settings": dict(settings), **result.record()}
+    writers: dict[str, Callable[[Path], Any]] = {
+        f"{result.name}.png": lambda path: figure.savefig(path, format="png", dpi=200),
+        f"{result.name}.svg": lambda path: figure.savefig(path, format="svg"),
+        "run.json": lambda path: folders.write_json(path, record),
+    }
+    for name, frame in result.tables().items():
+        writers[f"{name}.csv"] = functools.partial(frame.to_csv, index=False)
+    return folders.write(folder, writers)
 
 
 def written(console: Console, folder: Path, paths: Sequence[Path]) -> None:
