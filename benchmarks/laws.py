@@ -14,6 +14,7 @@ REGIMES_MEASUREMENTS), and one on planted parameters:
 Run with `uv run python benchmarks/laws.py [chinchilla vision double lcdb coverage]`; all but coverage by default.
 """
 
+import itertools
 import os
 import sys
 import time
@@ -23,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from regimes import fits, laws, ranking
+from regimes import equivalents, fits, laws, optima, ranking, spectra
 
 FOLDER = Path(os.environ.get("REGIMES_MEASUREMENTS", "no such folder")) / "laws"
 PUBLISHED = {"M1": 0.1046, "M2": 0.0809, "M3": 0.0615, "M4": 0.0410}
@@ -144,10 +145,10 @@ def lcdb() -> None:
 
 def coverage(repeats: int = 200) -> None:
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from test_fits import PLANTED, noisy
+    from test_fits import COSTLY, PLANTED, noisy
 
     print(f"Coverage of 90 % intervals over {repeats} repeats (standard error {100 * np.sqrt(0.09 / repeats):.1f} %)")
-    for name, (truth, scales) in PLANTED.items():
+    for name, (truth, scales) in {**PLANTED, **COSTLY}.items():
         law = laws.get(name)
         hits, worse, statuses = dict.fromkeys(law.names, 0), 0, Counter()
         for repeat in range(repeats):
@@ -161,12 +162,53 @@ def coverage(repeats: int = 200) -> None:
         print(f"  {name:20s} {shares}; worse than the truth {worse}; {dict(statuses)}", flush=True)
 
 
+def surfaces() -> None:
+    """Exact losses of random features, in two ways to leave out the larger sizes: which law extrapolates?"""
+    n, k = (axis.ravel() for axis in np.meshgrid(2.0 ** np.arange(3, 15), 2.0 ** np.arange(3, 15), indexing="ij"))
+    parts = {"n, k <= 512": (n <= 512) & (k <= 512), "n <= 2048, k <= 1024": (n <= 2**11) & (k <= 2**10)}
+    print("Exact surfaces, n and k from 8 to 16384: relative divergence of the fit to one part on all the rest")
+    for (alpha, beta), noise, ridge in itertools.product(
+        [(0.5, 0.5), (0.5, 1.2), (1.0, 0.5)], [0.0, 0.3], ["best", 0.1, 0.0]
+    ):
+        spectrum = spectra.power_law(alpha, beta, modes=1e9)
+        if ridge == "best":
+            loss = np.asarray(optima.optimal_ridge(spectrum, n, k, noise).loss)
+        else:
+            loss = np.asarray(equivalents.loss(spectrum, n, k, ridge, noise))
+        usable = np.isfinite(loss)  # without ridge not so at n = k
+        print(f"alpha {alpha:g}, beta {beta:g}, noise {noise:g}, ridge {ridge}", flush=True)
+        for name in ("rosenfeld", "rosenfeld-language", "kaplan", "multiplicative", "four-regimes", "theory"):
+            law = laws.theory(ridge=ridge != 0.0) if name == "theory" else laws.get(name)
+            law = law.rename(("k", "n")) if law.scales == ("size", "n") else law
+            fixed = {"guess": spectrum.total_power + noise} if name == "rosenfeld" else {}
+            row, start = [], time.process_time()
+            for part in parts.values():
+                seen = usable & part
+                options = {"objective": "relative", "bootstrap": 0, "throw": False, "fixed": fixed}
+                one = fits.fit(law, loss[seen], n=n[seen], k=k[seen], **options)
+                there = {"n": n[usable & ~part], "k": k[usable & ~part]}
+                away = one.predict(**there).loss / loss[usable & ~part] - 1
+                inside = np.sqrt(2 * one.objective / seen.sum())
+                row.append(f"{inside:6.1%} in, {away.mean():+7.1%} +- {away.std():6.1%}, worst {np.abs(away).max():6.1%}")
+            spent = time.process_time() - start
+            print(f"  {name:19s} {' | '.join(row)}  ({spent:.1f} s)", flush=True)
+
+
 LIMIT = 500
 """Curves of LCDB in the comparison of laws; all of them are fitted once."""
 
+TABLES = {
+    "chinchilla": chinchilla,
+    "vision": vision,
+    "double": double,
+    "lcdb": lcdb,
+    "surfaces": surfaces,
+    "coverage": coverage,
+}
+
 if __name__ == "__main__":
-    for wanted in sys.argv[1:] or ("chinchilla", "vision", "double", "lcdb"):
-        if wanted != "coverage" and not FOLDER.is_dir():
+    for wanted in sys.argv[1:] or ("chinchilla", "vision", "double", "lcdb", "surfaces"):
+        if wanted not in ("coverage", "surfaces") and not FOLDER.is_dir():
             print(f"{wanted}: left out, REGIMES_MEASUREMENTS names no folder of measurements")
             continue
-        {"chinchilla": chinchilla, "vision": vision, "double": double, "lcdb": lcdb, "coverage": coverage}[wanted]()
+        TABLES[wanted]()

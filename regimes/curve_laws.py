@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from regimes import _checks
-from regimes.law import Law, Parameter, log_sum, logarithm, powers
+from regimes.law import AMPLITUDES, OFFSETS, PLACES, Law, Parameter, log_sum, logarithm, powers
 
-_AMPLITUDE = Parameter("a", 1e-12, 1e12, log=True, linear=True, meaning="what the power law gives at scale 1")
+_AMPLITUDE = Parameter("a", *AMPLITUDES, log=True, linear=True, meaning="what the power law gives at scale 1")
 _EXPONENT = Parameter("b", 1e-3, 10.0, log=True, meaning="exponent")
-_OFFSET = Parameter("c", 0.0, 1e6, linear=True, meaning="irreducible loss")
+_OFFSET = Parameter("c", *OFFSETS, linear=True, meaning="irreducible loss")
 _ALABDULMOHSIN = "Alabdulmohsin et al. 2022 (arXiv:2209.06640)"
 
 
@@ -71,10 +71,12 @@ HESTNESS_REGIONS = Law(
     "f + (guess - f) [1 + (n/start)^sharpness]^(-b/sharpness), f = guess/[1 + (end/start)^b]",
     ("n",),
     (
-        Parameter("guess", 1e-9, 1e9, log=True, linear=True, meaning="loss of the best guess, at small n"),
-        Parameter("start", 1e-3, 1e15, log=True, meaning="where the power law meets the guess"),
+        Parameter("guess", *AMPLITUDES, log=True, linear=True, meaning="loss of the best guess, at small n"),
+        Parameter("start", *PLACES, log=True, meaning="where the power law meets the guess", place=True),
         Parameter("b", 1e-3, 10.0, log=True, meaning="exponent"),
-        Parameter("end", 1e-3, 1e24, log=True, meaning="where what is reducible has fallen to the irreducible"),
+        Parameter(
+            "end", *PLACES, log=True, meaning="where what is reducible has fallen to the irreducible", place=True
+        ),
         Parameter("sharpness", 0.1, 20.0, log=True, meaning="how abruptly the power law starts"),
     ),
     _regions,
@@ -94,7 +96,7 @@ MODEL_GROWTH = Law(
     "a n^b",
     ("n",),
     (
-        Parameter("a", 1e-12, 1e15, log=True, linear=True, meaning="size at n = 1"),
+        Parameter("a", *AMPLITUDES, log=True, linear=True, meaning="size at n = 1"),
         Parameter("b", 1e-3, 3.0, log=True, meaning="beta_p, below 1 where models grow more slowly than data"),
     ),
     lambda n, a, b: a * powers(n, b),
@@ -140,7 +142,11 @@ M3 = Law(
     "m3",
     "a (1/n + rate)^b",
     ("n",),
-    (_AMPLITUDE, _EXPONENT, Parameter("rate", 1e-18, 1e3, log=True, meaning="inverse of the n where it levels off")),
+    (
+        _AMPLITUDE,
+        _EXPONENT,
+        Parameter("rate", 1 / PLACES[1], 1 / PLACES[0], log=True, meaning="inverse of the n where it levels off"),
+    ),
     _m3,
     _ALABDULMOHSIN,
     solutions={"n": _m3_inverse},
@@ -182,9 +188,9 @@ M4 = Law(
     "(L - c)/(c + gap - L)^alpha = a n^-b",
     ("n",),
     (
-        Parameter("gap", 1e-9, 1e9, log=True, meaning="loss of a random guess, less the irreducible"),
-        Parameter("c", 0.0, 1e6, meaning="irreducible loss"),
-        Parameter("a", 1e-12, 1e12, log=True, meaning="the right side at n = 1"),
+        Parameter("gap", *AMPLITUDES, log=True, meaning="loss of a random guess, less the irreducible"),
+        Parameter("c", *OFFSETS, meaning="irreducible loss"),
+        Parameter("a", *AMPLITUDES, log=True, meaning="the right side at n = 1"),
         Parameter("b", 1e-3, 10.0, log=True, meaning="exponent"),
         Parameter("alpha", 1e-3, 20.0, log=True, meaning="how strongly the loss bends towards the guess"),
     ),
@@ -214,14 +220,14 @@ def broken(breaks: Any = 1) -> Law:
     """
     breaks = _checks.count("breaks", breaks, low=0, high=8)
     parameters = [
-        Parameter("a", 0.0, 1e6, linear=True, meaning="irreducible loss"),
-        Parameter("b", 1e-12, 1e12, log=True, linear=True, meaning="what the first power law gives at scale 1"),
+        Parameter("a", *OFFSETS, linear=True, meaning="irreducible loss"),
+        Parameter("b", *AMPLITUDES, log=True, linear=True, meaning="what the first power law gives at scale 1"),
         Parameter("c0", -2.0, 10.0, meaning="first exponent"),
     ]
     for i in range(1, breaks + 1):
         parameters += [
             Parameter(f"c{i}", -10.0, 10.0, meaning=f"change of the exponent at break {i}"),
-            Parameter(f"d{i}", 1e-3, 1e18, log=True, meaning=f"place of break {i}"),
+            Parameter(f"d{i}", *PLACES, log=True, meaning=f"place of break {i}", place=True),
             Parameter(f"f{i}", 0.02, 10.0, log=True, meaning=f"width of break {i}"),
         ]
 

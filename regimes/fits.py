@@ -181,14 +181,16 @@ def fit(
 
     Args:
         law: from [laws][regimes.laws] or one's own.
-        loss: measured losses, one per point; points may repeat a size and come in any order.
+        loss: measured losses, one per point; points may repeat a size and come in any order. A pandas column that is
+            named as an error rate and exceeds 1, or losses and a fixed `guess` on different sides of 1, look like
+            percent mixed with fractions: a warning says so.
         objective: "log" by default, "weighted" where variances are given.
         delta: where Huber's loss turns linear, in units of the log residual.
         variance: squared standard errors of the losses (of the means, where they are means).
         bounds: other bounds than the law's, by parameter name.
         fixed: parameters that are known, by name.
         starts: how many starts, or an array of them with a row of all parameters each. By default 32 for one
-            nonlinear parameter, doubled twice for each further one up to 512, and 4096 from six on.
+            nonlinear parameter, doubled twice for each further one up to 2048, and 4096 from six on.
         bootstrap: number of resampled data sets, for the bands of predictions; 0 for none.
         resample: "residuals" (default): the law plus residuals drawn anew; "points": points drawn anew (default under
             Huber's loss); "groups" (default where `groups` is given): whole groups drawn anew.
@@ -209,6 +211,7 @@ def fit(
     task = objectives.problem(
         law, loss, scales, objective=objective, variance=variance, delta=delta, bounds=bounds, fixed=fixed
     )
+    objectives.warn_of_units([task.loss], getattr(loss, "name", None), (fixed or {}).get("guess"))
     bootstrap = _checks.count("bootstrap", bootstrap, low=0)
     level = _level(level)
     labels, resample = _labels(groups, resample, task)
@@ -359,7 +362,7 @@ def _labels(groups: Any, resample: str | None, task: Problem) -> tuple[Array | N
 def _given_starts(starts: Any, task: Problem) -> Any:
     nonlinear = sum(not task.law.parameters[i].linear for i in task.free)
     if starts is None:
-        return int(min(32 * 4 ** max(nonlinear - 1, 0), 512 if nonlinear < 6 else 4096))
+        return int(min(32 * 4 ** max(nonlinear - 1, 0), 2048 if nonlinear < 6 else 4096))
     if isinstance(starts, int | np.integer) and not isinstance(starts, bool):
         return _checks.count("starts", starts)
     rows = _checks.finite_array("starts", starts, ndim=(1, 2))
@@ -415,7 +418,7 @@ def _doubts(task: Problem, minima: least_squares.Minima, level: float) -> tuple[
     columns = jacobian[0][:, inside]
     size = np.linalg.norm(columns, axis=0)
     if columns.size:
-        condition = np.linalg.cond(columns / np.where(size > 0, size, 1.0))
+        condition = min(np.linalg.cond(columns / np.where(size > 0, size, 1.0)), 1e150)
         if (size == 0).any() or condition > 1e4:
             doubt(
                 Status.ILL_CONDITIONED,

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from regimes.law import Law, Parameter
+from regimes.law import AMPLITUDES, OFFSETS, Law, Parameter
 
 Array = np.ndarray
 _NODES = 32
@@ -149,9 +149,9 @@ UNIFIED = Law(
     ("n", "k", "time"),
     (
         Parameter("modes", 1e-3, 1e15, log=True, meaning="number of directions of teacher and data"),
-        Parameter("power", 1e-12, 1e12, log=True, linear=True, meaning="squared norm of the teacher"),
-        Parameter("noise", 0.0, 1e6, linear=True, meaning="variance of the label noise"),
-        Parameter("rate", 1e-18, 1e12, log=True, meaning="learning speed per feature, in units of 1/eigenvalue"),
+        Parameter("power", *AMPLITUDES, log=True, linear=True, meaning="squared norm of the teacher"),
+        Parameter("noise", *OFFSETS, linear=True, meaning="variance of the label noise"),
+        Parameter("rate", 1e-30, 1e30, log=True, meaning="learning speed per feature, in units of 1/eigenvalue"),
     ),
     _unified,
     "model of Boopathy and Fiete 2024 (arXiv:2409.05782), solved here; see the module",

@@ -20,6 +20,12 @@ from regimes.results import Values
 
 Array = np.ndarray
 _STEP = 1e-30
+AMPLITUDES = (1e-100, 1e100)
+"""Bounds of what has the unit of the loss times a power of the scales: any size, since units are anyone's choice."""
+OFFSETS = (0.0, 1e100)
+"""Bounds of what has the unit of the loss and may vanish."""
+PLACES = (1e-12, 1e30)
+"""Bounds of a place on a scale: from a density to the operations of the largest training run."""
 _SMALLEST, _LARGEST, _GRID = 1e-6, 1e24, 481
 """Where a scale is looked for, and in how many steps, when a law has no closed inverse."""
 
@@ -39,6 +45,8 @@ class Parameter(NamedTuple):
     """Whether the law is linear in it given the others (amplitudes and offsets); fits then solve for it."""
     meaning: str = ""
     """In words."""
+    place: bool = False
+    """Whether it is a place on a scale: fits then look for it among the measured sizes first."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

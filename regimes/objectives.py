@@ -8,6 +8,8 @@ starts are needed in those only.
 import dataclasses
 import functools
 import math
+import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,10 +24,12 @@ Array = np.ndarray
 OBJECTIVES = ("log", "huber", "relative", "absolute", "weighted")
 """What a fit may minimise, see [fits.fit][regimes.fits.fit]."""
 _STEP = 1e-30
-_POPULATION, _GENERATIONS = 16, 10
-"""Of the evolution of starts, per nonlinear parameter."""
+_POPULATION, _GENERATIONS, _FEW = 16, 10, 3
+"""Of the evolution of starts, per nonlinear parameter; few generations of a law that is costly to evaluate."""
 _PLACE = 6 * math.log(10)
 """Bounds wider than six decades say nothing about where to start: the scales of the points are tried first."""
+_ANYTHING = (-12 * math.log(10), 18 * math.log(10))
+"""Where else: bounds may be wider still, but starts that fill them would lie nowhere near a minimum."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +108,12 @@ class Problem:
                     whole = np.asarray(self.law.gradient(*self.places, *columns), dtype=np.float64)
                 else:
                     whole = np.array([self.law.gradient(*self.places, *row) for row in values], dtype=np.float64)
-                found, jacobian = self.predict(values), whole[..., self.free]
+                linear = [i for i, parameter in enumerate(self.law.parameters) if parameter.linear]
+                if self.law.basis is None:
+                    found = self.predict(values)
+                else:  # the law is the sum of its linear terms
+                    found = np.einsum("rni,ri->rn", whole[..., linear], values[:, linear])
+                jacobian = whole[..., self.free]
             elif self._broadcasts:  # all columns of the Jacobian in one complex evaluation
                 moved = np.repeat(values[:, None, :].astype(np.complex128), width, axis=1)
                 moved[:, np.arange(width), self.free] += 1j * _STEP
@@ -194,7 +203,8 @@ class Problem:
         size = len(full)
         if size < 8:
             return full
-        for _ in range(_GENERATIONS * rest.size):
+        costly = self.law.gradient is not None  # or a complex step would have done
+        for _ in range((_FEW if costly else _GENERATIONS) * rest.size):
             best = np.argsort(score, kind="stable")[: max(size // 6, 2)]
             towards, one, other = rng.choice(best, size), rng.integers(0, size, size), rng.integers(0, size, size)
             weight = rng.uniform(0.4, 0.9, (size, 1))
@@ -309,14 +319,16 @@ class Problem:
                 return low + share * (high - low)
             top = largest if parameter.name == self.law.offset else max(largest, 1.0)
             return np.clip((np.sign(low) if low < 0 else 1.0) * top * share**4, low, high)  # any size, small ones more
-        found = low + share * (high - low)
+        inner, outer = max(low, _ANYTHING[0]), min(high, _ANYTHING[1])
+        found = inner + share * (outer - inner) if inner < outer else low + share * (high - low)
         positive = np.concatenate([place[(place > 0) & np.isfinite(place)] for place in self.places])
         if high - low <= _PLACE or not positive.size:
             return found
         first, last = math.log(positive.min()) - 1, math.log(positive.max()) + 2
         # The size of a loss, a place on a scale, the inverse of one, or anything.
         size = math.log(largest + 1e-300)
-        for i, (left, right) in enumerate([(size - 5, size + 3), (first, last), (-last, -first)]):
+        ranges = [(first, last)] * 3 if parameter.place else [(size - 5, size + 3), (first, last), (-last, -first)]
+        for i, (left, right) in enumerate(ranges):
             left, right = max(left, low), min(right, high)
             if left < right:
                 chosen = (choice * 4 >= i) & (choice * 4 < i + 1)
@@ -380,6 +392,55 @@ def problem(
     delta = _checks.number("delta", delta, low=0, strict=True) if objective == "huber" else math.inf
     base, free, logs, low, high = _parameters(law, bounds or {}, fixed or {})
     return Problem(law, tuple(places), measured, objective, delta, sigma, base, free, logs, low, high)
+
+
+def warn_of_units(losses: Sequence[Any], name: Any = None, guess: Any = None) -> None:
+    """Warn where losses look like percent and something else says that they are fractions, or the reverse.
+
+    Three signs: some curves lie between 1 and 100 and others at most at 1; the name is that of an error rate, which is
+    at most 1, and losses exceed 1; the guess level lies on the other side of 1 than all losses.
+
+    Args:
+        losses: one array per curve; what is not numeric is left to the checks of the fit.
+        name: of the losses, such as a column's; anything but text is ignored.
+        guess: loss of the best guess, where it is given.
+    """
+    ends = []
+    for curve in losses:
+        try:
+            values = np.asarray(curve, dtype=np.float64)
+        except (TypeError, ValueError):
+            continue
+        values = values[np.isfinite(values)]
+        if values.size:
+            ends.append((float(values.min()), float(values.max())))
+    if not ends:
+        return
+    shown = repr(name) if isinstance(name, str) else "`loss`"
+    percent = sum(low >= 1 and high <= 100 for low, high in ends)
+    fractions = sum(high <= 1 for _, high in ends)
+    largest = max(high for _, high in ends)
+    if percent and fractions:
+        _warn(f"{percent} curves of {shown} lie between 1 and 100 and {fractions} below 1: are some in percent?")
+    elif isinstance(name, str) and _is_rate(name) and 1 < largest <= 100:
+        _warn(f"{shown} reaches {largest:g}, but an error rate is at most 1: is it in percent? If so, divide it by 100.")
+    level = guess if isinstance(guess, int | float) and math.isfinite(guess) else math.nan
+    if level <= 1 < largest <= 100:
+        _warn(f"the guess level is {level:g}, but {shown} reaches {largest:g}: is one of them in percent?")
+    elif 1 < level <= 100 and largest <= 1:
+        _warn(f"the guess level is {level:g}, but {shown} stays at {largest:g} or below: is one of them in percent?")
+
+
+def _is_rate(name: str) -> bool:
+    """Whether a name is that of an error rate in unstated units; "error (%)" states them, a squared error is none."""
+    words = set(re.split(r"[^a-z0-9%]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()))
+    rate = words & {"error", "err", "errors", "misclassification", "top1", "top5"}
+    return bool(rate) and not words & {"%", "percent", "pct", "squared", "square", "mean", "absolute", "bars", "bar"}
+
+
+def _warn(words: str) -> None:
+    """A warning in the name of whoever called the fit."""
+    warnings.warn(words, UserWarning, stacklevel=4)
 
 
 def _parameters(

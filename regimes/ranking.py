@@ -6,14 +6,13 @@ law to the smaller sizes and scores it on the larger ones.
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
 
-from regimes import _checks, fits, laws
+from regimes import _checks, fits, laws, objectives
 from regimes.fits import Fit, FitError, Prediction
 from regimes.law import Law
 from regimes.results import Estimate
@@ -285,7 +284,7 @@ def fit_table(
     for i, label in enumerate(labels):
         members.setdefault(label, []).append(i)
     rows = []
-    _warn_units([table[y][index] for index in members.values()], y)
+    objectives.warn_of_units([table[y][index] for index in members.values()], y)
     for label, index in members.items():
         row: dict[str, Any] = {**dict(zip(keys, label, strict=True)), "law": chosen.name, "points": len(index)}
         nothing = {f"{name}{end}": math.nan for name in chosen.names for end in ("", "_low", "_high")}
@@ -332,23 +331,3 @@ def _error(predicted: Any, truth: Float64[Array, " points"]) -> float:
     with np.errstate(all="ignore"):
         difference = np.log(np.broadcast_to(predicted, truth.shape)) - np.log(truth)
     return float(np.sqrt(np.mean(difference**2))) if np.isfinite(difference).all() else math.inf
-
-
-def _warn_units(curves: Sequence[Array], y: str) -> None:
-    """Warn where some curves look like percent and others like fractions."""
-    tops = []
-    for curve in curves:
-        try:
-            values = np.asarray(curve, dtype=np.float64)
-        except (TypeError, ValueError):
-            continue
-        values = values[np.isfinite(values)]
-        if values.size:
-            tops.append((float(values.min()), float(values.max())))
-    percent = sum(low >= 1 and high <= 100 for low, high in tops)
-    fractions = sum(high <= 1 for _, high in tops)
-    if percent and fractions:
-        warnings.warn(
-            f"{percent} curves of {y!r} lie between 1 and 100 and {fractions} below 1: are some in percent?",
-            stacklevel=3,
-        )

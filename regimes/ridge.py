@@ -131,7 +131,8 @@ def pivot_curve(gram: Any, at: Any, *, trials: int = 4, seed: int = 0) -> Learni
     """The loss of the kernel's own prior along n, from the Gram matrix alone: no target, no test set.
 
     In random order E[L_jj^2] is the posterior variance at a new point after j - 1, whatever the distribution of
-    the data; here averaged over which of the first j samples comes last, 1/(K_j^-1)_ii.
+    the data; here averaged over which of the first j samples comes last, 1/(K_j^-1)_ii. Where only rounding is left
+    of it, from the rank of the kernel on, it is zero.
 
     Args:
         gram: (N, N) Gram matrix.
@@ -147,8 +148,9 @@ def pivot_curve(gram: Any, at: Any, *, trials: int = 4, seed: int = 0) -> Learni
     rows = []
     for order in _orders(len(gram), trials, seed):
         order = order[: at[-1] + 1]
-        lower = factor.cholesky(gram[np.ix_(order, order)]).lower
-        rows.append(factor.leave_one_out(lower, at + 1).variance)
+        factored = factor.cholesky(gram[np.ix_(order, order)])
+        variance = factor.leave_one_out(factored.lower, at + 1).variance
+        rows.append(np.where(variance < 100 * factored.jitter, 0.0, variance))
     return LearningCurve.from_trials("n", at, np.array(rows), {"k": math.inf}, "Cholesky pivots of the Gram matrix")
 
 

@@ -4,15 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from regimes.law import Law, Parameter, larger, log_sum, logarithm, powers, smaller
+from regimes.law import AMPLITUDES, OFFSETS, Law, Parameter, larger, log_sum, logarithm, powers, smaller
 
 _ALPHA = Parameter("alpha", 1e-3, 10.0, log=True, meaning="exponent in the first scale")
 _BETA = Parameter("beta", 1e-3, 10.0, log=True, meaning="exponent in the second scale")
-_OFFSET = Parameter("c", 0.0, 1e6, linear=True, meaning="irreducible loss")
+_OFFSET = Parameter("c", *OFFSETS, linear=True, meaning="irreducible loss")
 
 
 def _amplitude(name: str, meaning: str, *, linear: bool = True) -> Parameter:
-    return Parameter(name, 1e-12, 1e15, log=True, linear=linear, meaning=meaning)
+    return Parameter(name, *AMPLITUDES, log=True, linear=linear, meaning=meaning)
 
 
 def _root(value: Any, exponent: Any) -> Any:
@@ -35,12 +35,12 @@ ROSENFELD = Law(
     "guess |e/(e - i eta)| = guess/sqrt(1 + (eta/e)^2), e = n^-alpha + b k^-beta + c",
     ("n", "k"),
     (
-        Parameter("guess", 1e-9, 1e9, log=True, linear=True, meaning="loss of the best guess"),
+        Parameter("guess", *AMPLITUDES, log=True, linear=True, meaning="loss of the best guess"),
         _ALPHA,
         _BETA,
         _amplitude("b", "amplitude in k, in units of that in n", linear=False),
-        Parameter("c", 0.0, 1e6, meaning="floor of e; the loss tends to guess/sqrt(1 + (eta/c)^2)"),
-        Parameter("eta", 1e-9, 1e9, log=True, meaning="where e saturates into guessing"),
+        Parameter("c", *OFFSETS, meaning="floor of e; the loss tends to guess/sqrt(1 + (eta/c)^2)"),
+        Parameter("eta", *AMPLITUDES, log=True, meaning="where e saturates into guessing"),
     ),
     _rosenfeld,
     "Rosenfeld et al. 2019 (arXiv:1909.12673)",
@@ -78,7 +78,7 @@ CHINCHILLA = Law(
     "E + A size^-alpha + B n^-beta",
     ("size", "n"),
     (
-        Parameter("E", 0.0, 1e6, linear=True, meaning="irreducible loss"),
+        Parameter("E", *OFFSETS, linear=True, meaning="irreducible loss"),
         _amplitude("A", "amplitude in the size"),
         _amplitude("B", "amplitude in the data"),
         Parameter("alpha", 1e-3, 10.0, log=True, meaning="exponent in the size"),
@@ -131,7 +131,7 @@ MULTIPLICATIVE = Law(
         _amplitude("A", "amplitude"),
         Parameter("alpha", 1e-3, 10.0, log=True, meaning="exponent in the size"),
         Parameter("beta", 1e-3, 10.0, log=True, meaning="exponent in the data"),
-        Parameter("E", 0.0, 1e6, linear=True, meaning="irreducible loss"),
+        Parameter("E", *OFFSETS, linear=True, meaning="irreducible loss"),
     ),
     lambda size, n, A, alpha, beta, E: A * np.exp(-alpha * logarithm(size) - beta * logarithm(n)) + E,  # noqa: N803
     "Zhang et al. 2024 (arXiv:2402.17193), for fine-tuning",
@@ -159,15 +159,15 @@ def _pruned_density(target: Any, dense: Any, pruned: Any, slope: Any, place: Any
     return np.where(inside, place * np.sqrt(above / np.where(below > 0, below, 1.0)), np.nan)
 
 
-_PRUNED = Parameter("pruned", 1e-9, 1e9, log=True, meaning="loss at vanishing density")
+_PRUNED = Parameter("pruned", *AMPLITUDES, log=True, meaning="loss at vanishing density")
 _SLOPE = Parameter("gamma", 1e-2, 20.0, log=True, meaning="exponent between the plateaus")
-_PLACE = Parameter("p", 1e-12, 1e6, log=True, meaning="density at which the high plateau ends")
+_PLACE = Parameter("p", 1e-30, 1e30, log=True, meaning="density at which the high plateau ends")
 
 PRUNING_SINGLE = Law(
     "pruning-single",
     "dense |(d - i p (pruned/dense)^(1/gamma))/(d - i p)|^gamma, d = density",
     ("density",),
-    (Parameter("dense", 1e-9, 1e9, log=True, meaning="loss before pruning"), _PRUNED, _SLOPE, _PLACE),
+    (Parameter("dense", *AMPLITUDES, log=True, meaning="loss before pruning"), _PRUNED, _SLOPE, _PLACE),
     lambda density, dense, pruned, gamma, p: _pruned(logarithm(density), dense, pruned, gamma, p),
     "Rosenfeld et al. 2021 (arXiv:2006.10621), Eq. 1",
     solutions={"density": _pruned_density},
@@ -222,8 +222,8 @@ VARIANCE_LIMITED = Law(
     "c + B m/|n - k|, m = min(n, k)",
     ("n", "k"),
     (
-        Parameter("B", 1e-12, 1e12, log=True, linear=True, meaning="power not represented, and noise"),
-        Parameter("c", 0.0, 1e6, linear=True, meaning="loss in the limit of the larger scale"),
+        Parameter("B", *AMPLITUDES, log=True, linear=True, meaning="power not represented, and noise"),
+        Parameter("c", *OFFSETS, linear=True, meaning="loss in the limit of the larger scale"),
     ),
     _variance,
     "Bahri et al. 2021 (arXiv:2102.06701): excess 1/n or 1/k; m/|n - k| is exact for random features without ridge",
@@ -294,7 +294,7 @@ FOUR_REGIMES = Law(
         _ALPHA,
         _amplitude("b", "excess at k = 1 with infinite n", linear=False),
         _BETA,
-        Parameter("c", 0.0, 1e6, meaning="irreducible loss"),
+        Parameter("c", *OFFSETS, meaning="irreducible loss"),
     ),
     _four_regimes,
     "regimes of Bahri et al. 2021 (arXiv:2102.06701); the form is ours, and Kaplan's where alpha = beta and c = 0",

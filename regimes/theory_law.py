@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regimes import domains
-from regimes.law import Law, Parameter, larger, smaller
+from regimes.law import AMPLITUDES, OFFSETS, PLACES, Law, Parameter, larger, smaller
 
 Array = np.ndarray
 _MODES = 1e16
@@ -21,17 +21,17 @@ _LARGEST, _SMALLEST = 1e15, 1e-30
 _STEP = 1e-30
 _RANK, _COUNT = domains.ranks(_MODES, 0.36)
 _LOG = np.log(_RANK)
-_CHUNK = max(1, 2_000_000 // len(_RANK))
-"""Points worked on at once: tables of 16 MB."""
+_CHUNK = max(1, 100_000 // len(_RANK))
+"""Points worked on at once: tables that stay in the cache of a processor, which halves the time."""
 
 
 class _Sums(NamedTuple):
     """A sum over modes and its derivatives."""
 
     value: Array
-    gamma: Array
+    gamma: Array | float
     """In ln gamma."""
-    alpha: Array
+    alpha: Array | float
     beta: Array | float
 
     def moved(self, log_gamma: Any, alpha: Any, beta: Any) -> Any:
@@ -108,23 +108,29 @@ def _root(m: Array, ratio: Array, effective: Array, alpha: Array, inverse: Array
     return here
 
 
-def _solve(n: Array, k: Array, alpha: Array, beta: Array, ridge: Array) -> _Point:
+def _solve(n: Array, k: Array, alpha: Array, beta: Array, ridge: Array, derivatives: bool) -> _Point:
+    """The fixed point; without `derivatives`, those of the sums are 0 but for the one that residuals are divided by."""
     m, ratio, effective = _sizes(n, k, ridge)
     inverse = _powers(1 + alpha)
     log_gamma = _root(m, ratio, effective, alpha, inverse)
     above = np.exp(log_gamma)[:, None] * inverse
     table, rest = 1 / (1 + above), above / (1 + above)  # learnt and not
-    both = table * rest
-    modes = np.stack([_COUNT, _COUNT * _LOG], axis=1)
     power = _COUNT / _powers(1 + beta)
     (tail, tail_alpha), (beyond, beyond_beta) = _tail(alpha), _tail(beta)
     implicit = np.exp(-log_gamma)
+    first, squares = table @ _COUNT, table**2 @ _COUNT
+    once, twice = rest * power, rest**2 * power
+    if not derivatives:
+        one = _Sums(first + tail * implicit, squares - first - tail * implicit, 0.0, 0.0)
+        values = (squares, once.sum(1) + beyond, twice.sum(1) + beyond)
+        return _Point(log_gamma, alpha, beta, one, *(_Sums(value, 0.0, 0.0, 0.0) for value in values))
+    both = table * rest
+    modes = np.stack([_COUNT, _COUNT * _LOG], axis=1)
     of_one, of_two = both @ modes, 2 * (both * table) @ modes
     one = _Sums(
-        table @ _COUNT + tail * implicit, -of_one[:, 0] - tail * implicit, -of_one[:, 1] + tail_alpha * implicit, 0.0
+        first + tail * implicit, -of_one[:, 0] - tail * implicit, -of_one[:, 1] + tail_alpha * implicit, 0.0
     )
-    two = _Sums(table**2 @ _COUNT, -of_two[:, 0], -of_two[:, 1], 0.0)
-    once, twice = rest * power, rest**2 * power
+    two = _Sums(squares, -of_two[:, 0], -of_two[:, 1], 0.0)
     of_once, of_twice = once * table, 2 * twice * table
     return _Point(
         log_gamma,
@@ -181,6 +187,7 @@ def _clipped(size: Any) -> Any:
 def _evaluate(arguments: _Arguments, moved: Sequence[_Arguments] = ()) -> list[Array]:
     """The loss at the arguments, or at each of those a complex step away from them, the fixed point solved once."""
     targets = [arguments] if not moved else list(moved)
+    derivatives = any(np.iscomplexobj(one) for target in targets for one in target)
     targets = [target._replace(n=_clipped(target.n), k=_clipped(target.k)) for target in targets]
     shape = np.broadcast_shapes(*(np.shape(one) for one in arguments))
     flat = [[np.broadcast_to(one, shape).ravel() for one in target] for target in targets]
@@ -191,7 +198,7 @@ def _evaluate(arguments: _Arguments, moved: Sequence[_Arguments] = ()) -> list[A
         n, k, alpha, beta, _, _, ridge = (one[part] for one in real)
         everything = np.isinf(n) & np.isinf(k)  # nothing is left but the noise
         n = np.where(everything, 1.0, n)
-        point = _solve(n, k, alpha, beta, ridge)
+        point = _solve(n, k, alpha, beta, ridge, derivatives)
         for target, result in zip(flat, found, strict=True):
             given = [one[part] for one in target]
             given[0] = np.where(everything, 1.0, given[0])
@@ -199,7 +206,9 @@ def _evaluate(arguments: _Arguments, moved: Sequence[_Arguments] = ()) -> list[A
     return [result.reshape(shape) for result in found]
 
 
-def theory(scales: str | Sequence[str] = ("n", "k"), *, units: bool = False, ridge: bool = False) -> Law:
+def theory(
+    scales: str | Sequence[str] = ("n", "k"), *, units: bool = False, ridge: bool = False, peak: bool = False
+) -> Law:
     """The loss of random features (or of kernel regression) with a power-law spectrum as a law.
 
     L = a [sum v^2 (s^2 + (1-1/h)(s-s^2))]/D + noise/D with lambda_i = i^-(1+alpha) and v_i^2 = i^-(1+beta); s, h and D
@@ -210,9 +219,12 @@ def theory(scales: str | Sequence[str] = ("n", "k"), *, units: bool = False, rid
         units: give n and k units of their own, unit_n and unit_k, by which they are divided: for sizes that are
             proportional to the samples and features of the theory, such as parameters or tokens.
         ridge: give it a ridge, added to the diagonal of the Gram matrix; without, the loss diverges at n = k.
+        peak: for one scale, take the other as finite, and as a parameter `peak`: the place on this scale, in its units,
+            where both are equal and the loss has its peak (near it, with a ridge). Where the place is known, hold it:
+            `fits.fit(law, ..., fixed={"peak": 5e4})`.
 
     Raises:
-        ValueError: other scales.
+        ValueError: other scales, or a peak with two of them.
 
     Source: as for [equivalents][regimes.equivalents]; as a law to be fitted it is ours.
 
@@ -222,11 +234,13 @@ def theory(scales: str | Sequence[str] = ("n", "k"), *, units: bool = False, rid
     names = (scales,) if isinstance(scales, str) else tuple(scales)
     if names not in (("n", "k"), ("n",), ("k",)):
         raise ValueError(f'`scales` must be ("n", "k"), "n" or "k", got {scales!r}.')
+    if peak and len(names) == 2:
+        raise ValueError("`peak` belongs to a law of one scale; with both, the peak is where n = k.")
     parameters = [
         Parameter("alpha", 0.02, 4.0, log=True, meaning="decay of the spectrum, i^-(1+alpha)"),
         Parameter("beta", 0.01, 8.0, log=True, meaning="decay of the target power, i^-(1+beta)"),
-        Parameter("a", 1e-12, 1e12, log=True, linear=True, meaning="power of the first mode"),
-        Parameter("noise", 0.0, 1e6, linear=True, meaning="variance of the label noise"),
+        Parameter("a", *AMPLITUDES, log=True, linear=True, meaning="power of the first mode"),
+        Parameter("noise", *OFFSETS, linear=True, meaning="variance of the label noise"),
     ]
     if units:
         parameters += [
@@ -234,20 +248,29 @@ def theory(scales: str | Sequence[str] = ("n", "k"), *, units: bool = False, rid
         ]
     if ridge:
         parameters.append(Parameter("ridge", 1e-18, 1e9, log=True, meaning="ridge, the first eigenvalue being 1"))
+    if peak:
+        parameters.append(Parameter("peak", *PLACES, log=True, meaning=f"{names[0]} at which n = k", place=True))
 
     def arranged(*values: Any) -> _Arguments:
         places, (alpha, beta, a, noise, *rest) = values[: len(names)], values[len(names) :]
+        held = rest[-1] if peak else np.inf
+        if units and peak:
+            held = held / rest[0]
         if units:
             places = tuple(place / unit for place, unit in zip(places, rest, strict=False))
         sizes = dict(zip(names, places, strict=True))
-        return _Arguments(
-            sizes.get("n", np.inf), sizes.get("k", np.inf), alpha, beta, a, noise, rest[-1] if ridge else 0.0
-        )
+        delta = rest[len(names) if units else 0] if ridge else 0.0
+        return _Arguments(sizes.get("n", held), sizes.get("k", held), alpha, beta, a, noise, delta)
 
     def function(*values: Any) -> Any:
         moved = arranged(*values)
         arguments = _Arguments(*(np.real(one) for one in moved))
         return _evaluate(arguments, [moved])[0]
+
+    def basis(*values: Any) -> list[Array]:
+        places, (alpha, beta, *rest) = values[: len(names)], values[len(names) :]
+        both = [arranged(*places, alpha, beta, *shares, *rest) for shares in ((1.0, 0.0), (0.0, 1.0))]
+        return _evaluate(both[0], both)
 
     def gradient(*values: Any) -> Array:
         first = len(names)
@@ -258,12 +281,13 @@ def theory(scales: str | Sequence[str] = ("n", "k"), *, units: bool = False, rid
         return np.stack([np.imag(column) / _STEP for column in _evaluate(arranged(*values), moved)], axis=-1)
 
     return Law(
-        "theory" if names == ("n", "k") else f"theory-{names[0]}",
+        "theory" if names == ("n", "k") else f"theory-{names[0]}" + "-peak" * peak,
         "deterministic equivalent of random features with lambda_i = i^-(1+alpha), v_i^2 = a i^-(1+beta)",
         names,
         tuple(parameters),
         function,
         "Simon et al. 2023 (arXiv:2311.14646) for the loss",
+        basis=basis,
         offset="noise",
         gradient=gradient,
     )

@@ -3,10 +3,11 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import optimize, special, stats
 
-from regimes import fits, intervals, laws, least_squares, objectives
+from regimes import fits, intervals, laws, least_squares, objectives, ranking
 from regimes.fits import FitError, Status
 from regimes.law import Law, Parameter
 
@@ -51,6 +52,20 @@ PLANTED = {
     ),
     "scale-time": ({"a": 3, "b": 0.4, "c": 0.05}, {"k": GRID_N, "time": GRID_K}),
 }
+UNIFIED_N, UNIFIED_K, UNIFIED_TIME = (
+    axis.ravel()
+    for axis in np.meshgrid(np.geomspace(20, 2000, 4), 1.1 * np.geomspace(20, 2000, 4), np.geomspace(0.01, 10, 4))
+)
+THEORY = {"alpha": 0.5, "beta": 0.8, "a": 2, "noise": 0.3}
+COSTLY = {  # a second or more for each fit
+    "theory": (THEORY, {"n": GRID_N, "k": 1.01 * GRID_K}),
+    "theory-n": (THEORY, {"n": N}),
+    "theory-k": (THEORY, {"k": N}),
+    "unified": (
+        {"modes": 100, "power": 2, "noise": 0.3, "rate": 0.1},
+        {"n": UNIFIED_N, "k": UNIFIED_K, "time": UNIFIED_TIME},
+    ),
+}
 
 
 def noisy(law, truth, scales, spread, seed):
@@ -80,6 +95,74 @@ def test_noisy_losses_are_fitted_better_than_by_the_truth(name):
     expected = found.problem.predict(np.array([list(found.parameters.values())]))[0]
     np.testing.assert_allclose(found.residuals, np.log(expected / loss), atol=1e-12)
     assert found.objective == pytest.approx(np.sum(found.residuals**2) / 2)
+
+
+@pytest.mark.parametrize("name", ["theory", "unified"])
+def test_costly_laws_give_the_planted_parameters_back(name):
+    truth, scales = COSTLY[name]
+    chosen = slice(None, None, 3)
+    scales = {scale: place[chosen] for scale, place in scales.items()}
+    law = laws.get(name)
+    found = fits.fit(law, law(truth, **scales), bootstrap=0, starts=32, **scales)
+    assert found.objective < 1e-16
+    for parameter, value in truth.items():
+        assert found[parameter].value == pytest.approx(value, rel=1e-6), parameter
+
+
+def test_the_place_of_the_peak_is_a_parameter():
+    """Losses from the law of both scales at n = 300; k in a unit of its own."""
+    k = np.geomspace(20, 5e3, 15)
+    loss = laws.theory(ridge=True)({**THEORY, "ridge": 0.05}, n=300.0, k=k)
+    law = laws.theory("k", units=True, ridge=True, peak=True)
+    known = {"alpha": 0.5, "beta": 0.8, "a": 2.0, "ridge": 0.05, "noise": 0.3}
+    np.testing.assert_allclose(law({**known, "unit_k": 7.0, "peak": 2100.0}, k=7 * k), loss, rtol=1e-12)
+    found = fits.fit(law, loss, k=7 * k, bootstrap=0, starts=64, fixed={**known, "unit_k": 7.0})
+    assert found["peak"].value == pytest.approx(2100, rel=1e-6)
+    with pytest.raises(ValueError, match="one scale"):
+        laws.theory(peak=True)
+
+
+@pytest.mark.parametrize("name", ["hestness", "broken", "rosenfeld-language", "kaplan", "m4", "four-regimes"])
+def test_units_of_the_loss_and_of_the_scales_do_not_matter(name):
+    """Losses times 1e30 and sizes times 1e9: bounds are wide enough, and starts find the same minimum."""
+    truth, scales = PLANTED[name]
+    law = laws.get(name)
+    loss = noisy(law, truth, scales, 0.02, 4)
+    one = fits.fit(law, loss, bootstrap=0, **scales)
+    factor = 1.0 if name == "kaplan" else 1e30  # whose amplitudes have the unit of the loss to a power of 1/beta
+    huge = {scale: 1e9 * place for scale, place in scales.items()}
+    other = fits.fit(law, factor * loss, bootstrap=0, **huge)
+    assert other.objective == pytest.approx(one.objective, rel=1e-5)
+    assert Status.AT_BOUND not in other.statuses
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "guess", "words"),
+    [
+        ("test_error", 50, None, "'test_error' reaches .* in percent"),
+        ("testError", 50, None, "in percent"),
+        ("top-1 err", 50, None, "in percent"),
+        (None, 50, 0.9, "guess level is 0.9, but `loss` reaches"),
+        (None, 0.1, 90, "guess level is 90, but `loss` stays"),
+        ("test error (%)", 50, None, None),
+        ("squared error", 50, None, None),
+        ("test_error", 0.5, 0.9, None),
+        ("cross-entropy", 50, None, None),
+        ("error", 5000, None, None),
+        (None, 50, 90, None),
+    ],
+)
+def test_percent_among_fractions_warns_for_one_curve(name, factor, guess, words):
+    loss = pd.Series(factor * (3 * N**-0.4 + 0.05), name=name)
+    fixed = {} if guess is None else {"guess": guess}
+    law = laws.HESTNESS if guess is None else laws.HESTNESS_REGIONS
+    if words is None:
+        fits.fit(law, loss, n=N, bootstrap=0, fixed=fixed)  # a warning is an error here
+        return
+    with pytest.warns(UserWarning, match=words):
+        fits.fit(law, loss, n=N, bootstrap=0, fixed=fixed)
+    with pytest.warns(UserWarning, match="percent"):
+        ranking.fit_table({"n": N, str(name): loss.to_numpy()}, law, y=str(name), fixed=fixed)
 
 
 @pytest.mark.parametrize("name", ["hestness", "m3", "broken", "chinchilla", "rosenfeld", "m4"])
@@ -162,7 +245,7 @@ def test_power_law_intervals_are_those_of_linear_regression():
 
 
 def coverage(name, repeats, spread=0.02, first=5000):
-    truth, scales = PLANTED[name]
+    truth, scales = {**PLANTED, **COSTLY}[name]
     law = laws.get(name)
     hits = dict.fromkeys(law.names, 0)
     for repeat in range(repeats):

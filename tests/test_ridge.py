@@ -351,3 +351,10 @@ def test_same_seed_same_curve(rng):
 def test_bad_input_gets_a_sentence(kernel_problem, call, message):
     with pytest.raises(ValueError, match=message):
         call(*kernel_problem)
+
+
+def test_nothing_is_left_from_the_rank_of_the_kernel_on(rng):
+    features = rng.standard_normal((60, 20))
+    curve = ridge.pivot_curve(features @ features.T, [10, 19, 21, 40])
+    assert np.all(curve.loss[:2] > 0.1)
+    assert curve.loss[2:].tolist() == [0, 0]
