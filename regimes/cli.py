@@ -1,4 +1,4 @@
-"""The command line: `regimes verify`, `predict`, `theory`, `fit`, `classify` and `plan`."""
+"""The command line: the commands of `regimes.commands` put together."""
 
 import importlib.metadata
 import sys
@@ -8,15 +8,22 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from regimes.commands import classify, fit, plan, predict, theory, verify
+from regimes.commands import classify, doctor, fit, plan, predict, theory, verify
 
 app = typer.Typer(
     help="Kernel and random-feature theory of neural scaling regimes.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (verify.verify, predict.predict, theory.theory, fit.fit, classify.classify, plan.plan):
+for command in (
+    verify.verify,
+    predict.predict,
+    theory.theory,
+    fit.fit,
+    classify.classify,
+    plan.plan,
+    doctor.doctor,
+):
     app.command()(command)
 
 
