@@ -1,17 +1,20 @@
 """Claim: one fitter reaches accepted optima, forecasts real curves better than M1 to M4, and keeps its stated coverage.
 
 Four tables on measurements that other people made, each left out where its file is absent (their folder is named in
-REGIMES_MEASUREMENTS), and one on planted parameters:
+REGIMES_MEASUREMENTS), one on exact surfaces and one on planted parameters:
 
 1. Chinchilla's points: the objective, CPU seconds, and whether the intervals contain the accepted parameters.
 2. 72 curves of image classifiers, training part fitted, larger sizes predicted: mean error of the log loss by task, and
    on how many curves the forecast from the tail beats M1 to M4. These are fitted by us to their global least-squares
    optimum over the whole training part; the errors of the published implementation (2,000 iterations) are beside them.
-3. Double descent: second half predicted from the first, against a power law with offset.
+3. Double descent: second half predicted from the first, against a power law with offset, and the place of the peak
+   from the first half and from what lies before it.
 4. LCDB: all curves by four laws; statuses and mean rank of the held-out error.
-5. Coverage of 90 % intervals over repeats of planted curves, for every law.
+5. Exact surfaces of random features: which law extrapolates in samples and features.
+6. Coverage of 90 % intervals over repeats of planted curves, for every law.
 
-Run with `uv run python benchmarks/laws.py [chinchilla vision double lcdb coverage]`; all but coverage by default.
+Run with `uv run python benchmarks/laws.py [chinchilla vision double lcdb surfaces coverage]`; all but coverage by
+default; `coverage NAME ...` takes those laws only.
 """
 
 import itertools
@@ -19,6 +22,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,30 +83,72 @@ def vision() -> None:
 
 
 def double() -> None:
+    """Each curve from its first half, and its peak from what lies before it."""
     frame = pd.read_csv(FOLDER / "double_descent_curves.csv")
     print("Double descent: held-out error of the log loss, second half from the first; place of the largest loss")
     wins: Counter[str] = Counter()
-    total = 0
+    places: dict[str, list[float]] = {}
+    unseen = 0
     for name, curve in frame.groupby("curve"):
-        curve = curve.sort_values("x")
+        samples = curve["x_label"].iloc[0] == "Sample Size"
+        curve = curve.groupby("x", as_index=False)["y"].mean().sort_values("x")
         x, y = curve["x"].to_numpy(), curve["y"].to_numpy()
         half = max(3, len(x) // 2)
-        row = {}
-        for law, options in (("hestness", {}), ("broken", {"breaks": 1}), ("broken", {"breaks": 2})):
-            title = law + "".join(str(value) for value in options.values())
-            chosen = laws.get(law, **options)
-            one = fits.fit(chosen, y[:half], n=x[:half], bootstrap=0, throw=False)
-            usable = np.isfinite(one.objective)
-            row[title] = rmse(one.predict(n=x[half:]).loss, y[half:]) if usable else np.nan
-        row["tail"] = rmse(ranking.fit_tail(y[:half], n=x[:half]).predict(n=x[half:]).loss, y[half:])
-        whole = fits.fit(laws.get("broken", breaks=2), y, n=x, bootstrap=0, throw=False)
         inner = slice(len(x) // 10, None)
         peak = x[inner][np.argmax(y[inner])]
-        fitted = x[inner][np.argmax(whole.predict(n=x[inner]).loss)] if np.isfinite(whole.objective) else np.nan
-        total += 1
+        unseen += bool(peak > x[half - 1])
+        early = int(np.sum(x < 0.8 * peak))
+        row, found = {}, {}
+        for title in ("hestness", "broken-1", "broken-2", "theory-peak"):
+            one, measured = _peaked(title, x[:half], y[:half], samples)
+            usable = np.isfinite(one.objective)
+            row[title] = rmse(one.predict(**measured(x[half:])).loss, y[half:]) if usable else np.nan
+            if title in ("broken-2", "theory-peak"):
+                found[f"{title}, half"] = _place(one, measured, x)
+                if early >= 8:
+                    found[f"{title}, before it"] = _place(*_peaked(title, x[:early], y[:early], samples), x)
+        row["tail"] = rmse(ranking.fit_tail(y[:half], n=x[:half]).predict(n=x[half:]).loss, y[half:])
         wins.update(k for k, v in row.items() if v < row["hestness"])
-        print(f"  {name:40s}", {k: round(v, 4) for k, v in row.items()}, f"peak {peak:g}, fitted to all {fitted:g}")
-    print(f"  curves of {total} where the error is below that of the power law with offset: {dict(wins)}")
+        wins["curves"] += 1
+        for title, at in found.items():
+            places.setdefault(title, []).append(at / peak)
+        shown = {k: float(f"{v:.3g}") for k, v in found.items()}
+        print(
+            f"  {name:40s}", {k: round(v, 3) for k, v in row.items()}, f"peak {peak:g}, predicted {shown}", flush=True
+        )
+    print(f"  error below that of the power law with offset: {dict(wins)}; peaks after the first half: {unseen}")
+    for title, ratios in places.items():
+        away = np.array(ratios)
+        near = np.sum(np.abs(np.log(away)) < np.log(1.25))
+        middle = np.nanmedian(np.abs(np.log(away)))
+        print(
+            f"  peak from {title}: within 25 % on {near} of {len(away)}, none on {np.isnan(away).sum()}, "
+            f"median |ln| {middle:.2f}"
+        )
+
+
+def _peaked(title: str, x: np.ndarray, y: np.ndarray, samples: bool) -> tuple[fits.Fit, Callable]:
+    """The fit of a law to a curve, and what its scales are at x: features are counted as the square of the width."""
+    if title == "theory-peak":
+        name, power = ("n", 1) if samples else ("k", 2)
+        law = laws.theory(name, units=True, ridge=True, peak=True)
+    else:
+        (name, power), law = ("n", 1), laws.get("broken", breaks=int(title[-1])) if title[0] == "b" else laws.get(title)
+
+    def measured(x: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: x**power}
+
+    return fits.fit(law, y, bootstrap=0, throw=False, **measured(x)), measured
+
+
+def _place(one: fits.Fit, measured: Callable, x: np.ndarray) -> float:
+    """Where the law has its largest inner maximum, up to four times the largest size; NaN if it has none."""
+    if not np.isfinite(one.objective):
+        return np.nan
+    grid = np.geomspace(x[len(x) // 10], 4 * x[-1], 2000)
+    loss = one.predict(**measured(grid)).loss
+    tops = np.flatnonzero((loss[1:-1] > loss[:-2]) & (loss[1:-1] >= loss[2:])) + 1
+    return float(grid[tops[np.argmax(loss[tops])]]) if tops.size else np.nan
 
 
 def lcdb() -> None:
@@ -143,12 +189,14 @@ def lcdb() -> None:
     print("  median error", dict(zip(names, np.median(table, axis=0).round(4).tolist(), strict=True)))
 
 
-def coverage(repeats: int = 200) -> None:
+def coverage(wanted: list[str], repeats: int = 200) -> None:
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from test_fits import COSTLY, PLANTED, noisy
 
     print(f"Coverage of 90 % intervals over {repeats} repeats (standard error {100 * np.sqrt(0.09 / repeats):.1f} %)")
     for name, (truth, scales) in {**PLANTED, **COSTLY}.items():
+        if wanted and name not in wanted:
+            continue
         law = laws.get(name)
         hits, worse, statuses = dict.fromkeys(law.names, 0), 0, Counter()
         for repeat in range(repeats):
@@ -189,7 +237,9 @@ def surfaces() -> None:
                 there = {"n": n[usable & ~part], "k": k[usable & ~part]}
                 away = one.predict(**there).loss / loss[usable & ~part] - 1
                 inside = np.sqrt(2 * one.objective / seen.sum())
-                row.append(f"{inside:6.1%} in, {away.mean():+7.1%} +- {away.std():6.1%}, worst {np.abs(away).max():6.1%}")
+                row.append(
+                    f"{inside:6.1%} in, {away.mean():+7.1%} +- {away.std():6.1%}, worst {np.abs(away).max():6.1%}"
+                )
             spent = time.process_time() - start
             print(f"  {name:19s} {' | '.join(row)}  ({spent:.1f} s)", flush=True)
 
@@ -197,18 +247,13 @@ def surfaces() -> None:
 LIMIT = 500
 """Curves of LCDB in the comparison of laws; all of them are fitted once."""
 
-TABLES = {
-    "chinchilla": chinchilla,
-    "vision": vision,
-    "double": double,
-    "lcdb": lcdb,
-    "surfaces": surfaces,
-    "coverage": coverage,
-}
+TABLES = {"chinchilla": chinchilla, "vision": vision, "double": double, "lcdb": lcdb, "surfaces": surfaces}
 
 if __name__ == "__main__":
-    for wanted in sys.argv[1:] or ("chinchilla", "vision", "double", "lcdb", "surfaces"):
-        if wanted not in ("coverage", "surfaces") and not FOLDER.is_dir():
+    if "coverage" in sys.argv[1:2]:
+        coverage(sys.argv[2:])
+    for wanted in () if "coverage" in sys.argv[1:2] else sys.argv[1:] or TABLES:
+        if wanted != "surfaces" and not FOLDER.is_dir():
             print(f"{wanted}: left out, REGIMES_MEASUREMENTS names no folder of measurements")
             continue
         TABLES[wanted]()

@@ -58,19 +58,23 @@ class Problem:
     """Lower bounds in search coordinates."""
     high: Float64[Array, " parameters"]
     """Upper bounds in search coordinates."""
+    unit: Float64[Array, " parameters"]
+    """What offsets are divided by for the search, the largest loss: its steps know no other measure. 1 for the rest."""
 
     def values(self, coordinates: Array) -> Float64[Array, "rows all_parameters"]:
         """All parameters of the law from search coordinates."""
         full = np.repeat(self.base[None], len(coordinates), axis=0)
         with np.errstate(over="ignore"):
-            full[:, self.free] = np.where(self.logs, np.exp(np.where(self.logs, coordinates, 0.0)), coordinates)
+            full[:, self.free] = np.where(
+                self.logs, np.exp(np.where(self.logs, coordinates, 0.0)), coordinates * self.unit
+            )
         return full
 
     def coordinates(self, values: Array) -> Float64[Array, "rows parameters"]:
         """Search coordinates from all parameters of the law."""
         free = np.atleast_2d(values)[:, self.free]
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = np.where(self.logs, np.log(np.where(self.logs, np.maximum(free, 1e-300), 1.0)), free)
+            found = np.where(self.logs, np.log(np.where(self.logs, np.maximum(free, 1e-300), 1.0)), free / self.unit)
         return np.clip(found, self.low, self.high)
 
     @functools.cached_property
@@ -125,7 +129,7 @@ class Problem:
                 names = self.law.scales
                 given = dict(zip(names, self.places, strict=True))
                 jacobian = np.array([self.law.jacobian(row, **given)[..., self.free] for row in values])
-            jacobian = jacobian * np.where(self.logs, values[:, self.free], 1.0)[:, None, :]
+            jacobian = jacobian * np.where(self.logs, values[:, self.free], self.unit)[:, None, :]
         return found, jacobian
 
     def residuals(self, predicted: Array, loss: Array) -> Float64[Array, "rows points"]:
@@ -245,7 +249,7 @@ class Problem:
         columns = np.flatnonzero(linear)
         with np.errstate(all="ignore"):
             logs = np.log(np.maximum(found, np.minimum(share, 1e300)))
-        at[:, columns] = np.where(self.logs[columns], logs, found)
+        at[:, columns] = np.where(self.logs[columns], logs, found / self.unit[columns])
         at = np.clip(at, self.low, self.high)
         at[~usable] = np.nan  # no start
         return at
@@ -317,7 +321,7 @@ class Problem:
         if not self.logs[column]:
             if high - low <= 1e3:
                 return low + share * (high - low)
-            top = largest if parameter.name == self.law.offset else max(largest, 1.0)
+            top = 1.0 if self.unit[column] != 1 else max(largest, 1.0)
             return np.clip((np.sign(low) if low < 0 else 1.0) * top * share**4, low, high)  # any size, small ones more
         inner, outer = max(low, _ANYTHING[0]), min(high, _ANYTHING[1])
         found = inner + share * (outer - inner) if inner < outer else low + share * (high - low)
@@ -391,21 +395,25 @@ def problem(
         sigma = np.sqrt(np.broadcast_to(spread, measured.shape))
     delta = _checks.number("delta", delta, low=0, strict=True) if objective == "huber" else math.inf
     base, free, logs, low, high = _parameters(law, bounds or {}, fixed or {})
-    return Problem(law, tuple(places), measured, objective, delta, sigma, base, free, logs, low, high)
+    offsets = [law.parameters[i].linear or law.parameters[i].name == law.offset for i in free]
+    unit = np.where(np.array(offsets) & ~logs, max(float(np.max(np.abs(measured))), 1e-200), 1.0)
+    low, high = low / unit, high / unit
+    return Problem(law, tuple(places), measured, objective, delta, sigma, base, free, logs, low, high, unit)
 
 
 def warn_of_units(losses: Sequence[Any], name: Any = None, guess: Any = None) -> None:
     """Warn where losses look like percent and something else says that they are fractions, or the reverse.
 
     Three signs: some curves lie between 1 and 100 and others at most at 1; the name is that of an error rate, which is
-    at most 1, and losses exceed 1; the guess level lies on the other side of 1 than all losses.
+    at most 1, and losses exceed 1; the guess level is at most 1 and most losses are far above it, or it is at least 10
+    and all losses are below 1.
 
     Args:
         losses: one array per curve; what is not numeric is left to the checks of the fit.
         name: of the losses, such as a column's; anything but text is ignored.
         guess: loss of the best guess, where it is given.
     """
-    ends = []
+    ends, middles = [], []
     for curve in losses:
         try:
             values = np.asarray(curve, dtype=np.float64)
@@ -414,6 +422,7 @@ def warn_of_units(losses: Sequence[Any], name: Any = None, guess: Any = None) ->
         values = values[np.isfinite(values)]
         if values.size:
             ends.append((float(values.min()), float(values.max())))
+            middles.append(float(np.median(values)))
     if not ends:
         return
     shown = repr(name) if isinstance(name, str) else "`loss`"
@@ -423,11 +432,13 @@ def warn_of_units(losses: Sequence[Any], name: Any = None, guess: Any = None) ->
     if percent and fractions:
         _warn(f"{percent} curves of {shown} lie between 1 and 100 and {fractions} below 1: are some in percent?")
     elif isinstance(name, str) and _is_rate(name) and 1 < largest <= 100:
-        _warn(f"{shown} reaches {largest:g}, but an error rate is at most 1: is it in percent? If so, divide it by 100.")
+        _warn(
+            f"{shown} reaches {largest:g}, but an error rate is at most 1: is it in percent? If so, divide it by 100."
+        )
     level = guess if isinstance(guess, int | float) and math.isfinite(guess) else math.nan
-    if level <= 1 < largest <= 100:
+    if level <= 1 < min(middles) and 5 * level < largest <= 100:
         _warn(f"the guess level is {level:g}, but {shown} reaches {largest:g}: is one of them in percent?")
-    elif 1 < level <= 100 and largest <= 1:
+    elif 10 <= level <= 100 and largest <= 1:
         _warn(f"the guess level is {level:g}, but {shown} stays at {largest:g} or below: is one of them in percent?")
 
 

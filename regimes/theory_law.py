@@ -127,9 +127,7 @@ def _solve(n: Array, k: Array, alpha: Array, beta: Array, ridge: Array, derivati
     both = table * rest
     modes = np.stack([_COUNT, _COUNT * _LOG], axis=1)
     of_one, of_two = both @ modes, 2 * (both * table) @ modes
-    one = _Sums(
-        first + tail * implicit, -of_one[:, 0] - tail * implicit, -of_one[:, 1] + tail_alpha * implicit, 0.0
-    )
+    one = _Sums(first + tail * implicit, -of_one[:, 0] - tail * implicit, -of_one[:, 1] + tail_alpha * implicit, 0.0)
     two = _Sums(squares, -of_two[:, 0], -of_two[:, 1], 0.0)
     of_once, of_twice = once * table, 2 * twice * table
     return _Point(
@@ -230,6 +228,8 @@ def theory(
 
     Valid when n and k, in their units, stay below 10^15; what is larger and finite counts as 10^15. The gradient is
     undefined where the loss is infinite.
+    Along one scale alone alpha and the noise are nearly exchangeable with the rest: their intervals end at the bounds
+    and hold the truth more often than stated. A ridge that was tuned at each point is not described.
     """
     names = (scales,) if isinstance(scales, str) else tuple(scales)
     if names not in (("n", "k"), ("n",), ("k",)):
