@@ -8,7 +8,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-_VERSIONS = ("regimes", "jax", "jaxlib", "neural-tangents", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib")
+_VERSIONS = (
+    "regimes",
+    "jax",
+    "jaxlib",
+    "neural-tangents",
+    "optax",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "matplotlib",
+)
 
 
 def write(folder: Path, writers: Mapping[str, Callable[[Path], Any]]) -> list[Path]:
