@@ -11,11 +11,12 @@ the smaller sizes to the larger. *What comes next?* is answered, for one scale, 
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64
+from scipy import stats
 
 from regimes import _checks, laws, plans, ranking
 from regimes.curves import Curve
@@ -35,8 +36,8 @@ _TIE = 0.01
 """Share by which errors must differ to count: a law that contains another follows it almost exactly."""
 _FAR = 0.2
 """Held-out error of the log loss beyond which no law can be said to extrapolate."""
-_ROLES = {"size": "k", "k": "size", "width": "k"}
-"""A scale that a law does not have stands for this one of it."""
+_ROLES = {"size": ("k", "width"), "k": ("size", "width"), "width": ("k",)}
+"""Scales of a table that may stand for one of a law that it does not have."""
 
 
 class Rank(NamedTuple):
@@ -84,7 +85,7 @@ class CurveFit:
     fit: Fit | None
     """The best law, fitted to all points; None where no law could be."""
     others: tuple[Fit, ...]
-    """All other laws that could be fitted to all points, in the order of their ranks."""
+    """All other laws that could be fitted to all points, in the order of their ranks, without a bootstrap."""
     held: Fit | None
     """The best law as fitted to the smaller sizes only."""
     tail: ranking.Tail | None
@@ -93,6 +94,8 @@ class CurveFit:
     """Stated coverage of the intervals of the parameters."""
     notes: tuple[str, ...]
     """What to be wary of."""
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """How the best law was fitted: variance, bootstrap, level, seed."""
 
     @property
     def status(self) -> str:
@@ -101,37 +104,76 @@ class CurveFit:
             return "failed"
         return "converged" if self.fit.statuses == (Status.CONVERGED,) else "doubtful"
 
+    def predicted(self) -> Float64[Array, " points"]:
+        """What the best law says at the measured places.
+
+        Raises:
+            ValueError: no law could be fitted.
+        """
+        if self.fit is None:
+            raise ValueError(f"{self.curve.name} has no law: {'; '.join(self.notes) or 'nothing could be fitted'}.")
+        return np.asarray(self.fit.predict(**_mapped(self.fit.law, self.curve, self.along)).loss)
+
     def forecast(self, at: Any = None) -> Forecast:
         """Losses along the one scale that varies, the others as in the last point.
 
         Inside the measurements both loss and band are those of the best law and its bootstrap. Beyond them, along one
-        scale, the loss is that of the tail, and the band runs from the lowest to the highest of its forecasts and of
-        the best law's band: how far choices of window and law differ. No coverage is stated for it.
+        scale and where no law was asked for, the loss is that of the tail. There the band holds the forecasts of all
+        windows, the best law's band, and the expected error about the loss: the scatter of the points about the law,
+        and the error at the sizes held out, growing as the logarithm of the distance, at the normal quantile of
+        `level`.
+
+        Bands stated as 90 % held 91 % of the losses that were held out of 72 curves of image classifiers
+        (Alabdulmohsin et al. 2022; up to 250 times the largest size fitted, in the median) and 82 % of those of 100
+        curves of classical learners cut at half of their sizes (LCDB, drawn at random; up to 17 times). The median
+        error of the log loss was 0.023 and 0.089 by the tail, 0.034 and 0.105 by the best-ranked law alone, about which
+        bands of the same kind held 59 % and 73 %: so they do with a law that was asked for, since the law itself is
+        what is most in doubt. The rule of the band was chosen on these curves.
 
         Args:
             at: places; by default from the smallest measured to ten times the largest.
 
         Raises:
-            ValueError: no law could be fitted.
+            ValueError: no law could be fitted, places that are not positive.
         """
         if self.fit is None or math.isnan(self.fit.objective):
             raise ValueError(f"{self.curve.name} has no forecast: {'; '.join(self.notes) or 'no law could be fitted'}.")
         place = self.curve.scales[self.along]
         where = np.geomspace(place.min(), 10 * place.max(), 61) if at is None else _checks.finite_array("at", at)
         where = np.atleast_1d(where)
+        if (where <= 0).any():
+            raise ValueError(f"`at` must be positive, got {where.min():g}.")
         scales = {name: np.full(len(where), values[-1]) for name, values in self.curve.scales.items()}
         scales[self.along] = where
         beyond = where > place.max()
-        law = self.fit.predict(**_mapped(self.fit.law, scales))
-        loss, low, high = (np.atleast_1d(part) for part in law)
+        law = self.fit.predict(**_mapped(self.fit.law, self.curve, self.along, scales))
+        loss, low, high = (np.atleast_1d(part).astype(np.float64) for part in law)
         method = self.fit.law.name
         if self.tail is not None:
-            tail = self.tail.predict(**_mapped(self.tail.law, scales))
+            tail = self.tail.predict(**_mapped(self.tail.law, self.curve, self.along, scales))
             low = np.where(beyond, np.minimum(np.fmin(low, loss), tail.low), low)
             high = np.where(beyond, np.maximum(np.fmax(high, loss), tail.high), high)
             loss = np.where(beyond, tail.loss, loss)
-            method = f"{method}, beyond the measured {TAIL}"
+            method = f"{method} up to the largest measured, the {TAIL} of the curve beyond"
+        if beyond.any():
+            width = np.exp(stats.norm.ppf((1 + self.level) / 2) * self._error(where[beyond]))
+            low[beyond] = np.fmin(low[beyond], loss[beyond] / width)
+            high[beyond] = np.fmax(high[beyond], loss[beyond] * width)
         return Forecast(where, loss, low, high, beyond, method)
+
+    def _error(self, where: Array) -> Array:
+        """Standard error of the log loss beyond the measurements: scatter, and the held-out error by distance."""
+        assert self.fit is not None
+        place = self.curve.scales[self.along]
+        scatter = np.log(self.predicted() / self.curve.loss)
+        variance = float(np.sum(scatter**2)) / max(len(scatter) - len(self.fit.problem.free), 1)
+        errors = {one.law: one.error.value for one in self.ranks}
+        error = errors.get(self.fit.law.name if self.tail is None else TAIL, math.nan)
+        if math.isfinite(error):
+            held = np.unique(place[place > self.split])
+            steps = np.log(where / place.max()) ** 2 / np.mean(np.log(held / self.split) ** 2)
+            return np.sqrt(variance + error**2 * steps)
+        return np.full(len(where), math.sqrt(variance))
 
     def plans(self, target: float, *, cost: Any = None, **given: Any) -> "list[tuple[str, plans.Plan]]":
         """What a target needs, by every law that could be fitted, in the order of their ranks.
@@ -144,8 +186,13 @@ class CurveFit:
         Raises:
             ValueError: as for `plan`.
         """
-        fitted = [one for one in (self.fit, *self.others) if one is not None and not math.isnan(one.objective)]
-        return [(one.law.name, _planned(one, target, cost, self.curve, given)) for one in fitted]
+        if self.status == "failed" or self.fit is None:
+            return []
+        rest = [
+            fit(one.law, self.curve.loss, throw=False, **self.options, **_mapped(one.law, self.curve, self.along))
+            for one in self.others
+        ]
+        return [(one.law.name, _planned(one, target, cost, self, given)) for one in (self.fit, *rest)]
 
     def __str__(self) -> str:
         lines = [f"{self.curve.name}: {len(self.curve.loss)} points"]
@@ -186,16 +233,28 @@ def analyse(
     holdout = _checks.number("holdout", holdout, low=0)
     if holdout >= 1:
         raise ValueError(f"`holdout` must be below 1, got {holdout:g}.")
+    bootstrap, seed = _checks.count("bootstrap", bootstrap, low=0), _checks.count("seed", seed, low=0)
+    level = _checks.level(level)
     varying = curve.varying or tuple(curve.scales)[:1]
-    along = _checks.choice("along", varying[0] if along is None else along, tuple(curve.scales))
-    candidates = _candidates(law, curve, varying)
+    asked = _asked(law)
+    if along is None:
+        single = [one.scales[0] for one in asked if len(one.scales) == 1]
+        along = next((name for name in single if name in varying), varying[0])
+    along = _checks.choice("along", along, tuple(curve.scales))
     notes = list(curve.notes)
-    if not len(curve.loss):
-        return CurveFit(curve, (), math.nan, along, None, (), None, None, level, (*notes, "there are no points"))
-    variance = None if curve.stderr is None else curve.stderr**2
     sizes = np.unique(curve.scales[along])
     count = round(holdout * len(sizes))
     split = float(sizes[-count - 1]) if 0 < count < len(sizes) else math.nan
+    candidates = asked or _automatic(curve, varying, along, split)
+    for one in candidates:
+        if len(curve.loss) or len(one.scales) > 1:
+            _mapped(one, curve, along)
+    if not len(curve.loss):
+        return failed(curve, "there are no points", level)
+    ignored = [name for name in varying if name != along]
+    if ignored and all(len(one.scales) == 1 for one in candidates):
+        notes.append(f"the laws run along {along} only, although {', '.join(ignored)} varies too")
+    variance = None if curve.stderr is None else curve.stderr**2
     ranks: list[Rank] = []
     held: dict[str, Fit] = {}
     if not math.isnan(split):
@@ -205,11 +264,12 @@ def analyse(
     order = [one.law for one in ranks if one.law != TAIL] or [one.name for one in candidates]
     options: dict[str, Any] = {"variance": variance, "bootstrap": bootstrap, "level": level, "seed": seed}
     named = {one.name: one for one in candidates}
-    every = [
-        fit(named[name], curve.loss, throw=False, **options, **_mapped(named[name], curve.scales)) for name in order
-    ]
+    quick = options | {"bootstrap": 0}
+    every = [fit(named[name], curve.loss, throw=False, **quick, **_mapped(named[name], curve, along)) for name in order]
     best = _preferred(every, ranks)
-    every = [best, *(one for one in every if one is not best and not math.isnan(one.objective))]
+    others = tuple(one for one in every if one is not best and not math.isnan(one.objective))
+    if bootstrap and not math.isnan(best.objective):
+        best = fit(best.law, curve.loss, throw=False, **options, **_mapped(best.law, curve, along))
     tail = None
     if len(varying) == 1 and law == "auto":
         tail = _tail(curve, along, np.ones(len(curve.loss), dtype=bool))
@@ -217,56 +277,77 @@ def analyse(
     missed = next((one.error.value for one in ranks if one.law == best.law.name), math.nan)
     if missed > _FAR:
         notes.append(f"even {best.law.name} missed the sizes held out by {missed:.0%}: what lies beyond is a guess")
-    return CurveFit(
-        curve, tuple(ranks), split, along, best, tuple(every[1:]), held.get(best.law.name), tail, level, tuple(notes)
-    )
+    chosen = held.get(best.law.name)
+    return CurveFit(curve, tuple(ranks), split, along, best, others, chosen, tail, level, tuple(notes), options)
 
 
-def _candidates(law: Any, curve: Curve, varying: Sequence[str]) -> list[Law]:
-    """The laws to try, all of them able to take the curve's scales."""
+def failed(curve: Curve, reason: str, level: float = 0.9) -> CurveFit:
+    """A curve of which nothing came, with the reason in its notes."""
+    along = (curve.varying or tuple(curve.scales))[0]
+    return CurveFit(curve, (), math.nan, along, None, (), None, None, level, (*curve.notes, reason))
+
+
+def _asked(law: Any) -> list[Law]:
+    """The laws that are named; none for "auto"."""
     if isinstance(law, str) and law == "auto":
-        names = AUTO.get(len(varying))
-        if names is None:
-            raise ValueError(
-                f"no laws are tried by themselves for the {len(varying)} scales {', '.join(varying)}: name one of "
-                f"{', '.join(name for name in laws.names() if len(laws.get(name).scales) == len(varying)) or 'none'}."
-            )
-        every = [laws.get(name) for name in names]
-        points = len(np.unique(np.stack([curve.scales[name] for name in varying]), axis=1).T) if len(curve.loss) else 0
-        return [one for one in every if len(one.parameters) + 2 <= points] or every[:1]
+        return []
     asked = [law] if isinstance(law, str | Law) else list(law)
     if not asked:
         raise ValueError("`law` is empty; pass a law, a name or 'auto'.")
     chosen = [laws.get(one) if isinstance(one, str) else one for one in asked]
     if len({one.name for one in chosen}) < len(chosen):
         raise ValueError(f"`law` holds a name twice: {', '.join(one.name for one in chosen)}.")
-    for one in chosen:
-        _mapped(one, curve.scales)
     return chosen
 
 
-def _mapped(law: Law, scales: Any) -> dict[str, Any]:
-    """The scales of a curve under the names of the law: its own, a synonym, or the only one that varies.
+def _automatic(curve: Curve, varying: Sequence[str], along: str, split: float) -> list[Law]:
+    """The laws of `AUTO` for these scales that the points can carry, those up to the split too."""
+    every = [laws.get(name) for name in AUTO.get(len(varying), ())]
+    every = [one for one in every if len(one.scales) == 1 or set(_roles(one, curve, along).values()) >= set(varying)]
+    if not every:
+        known = (laws.get(name) for name in laws.names())
+        fitting = [one.name for one in known if set(_roles(one, curve, along).values()) == set(varying)]
+        raise ValueError(
+            f"no laws are tried by themselves for the scales {', '.join(varying)}: name one"
+            f"{' of ' + ', '.join(fitting) if fitting else ', or fewer columns'}."
+        )
+    if not len(curve.loss):
+        return every
+    seen = curve.scales[along] <= (math.inf if math.isnan(split) else split)
+    places = np.stack([curve.scales[name] for name in varying])
+    all_points, fitted = (len(np.unique(part, axis=1).T) for part in (places, places[:, seen]))
+    return [one for one in every if len(one.parameters) <= min(all_points - 2, fitted)] or every[:1]
+
+
+def _roles(law: Law, curve: Curve, along: str) -> dict[str, str]:
+    """What the curve calls each scale of the law: a law of one scale runs along the curve, others go by names."""
+    if len(law.scales) == 1:
+        return {law.scales[0]: along}
+    found = {name: name for name in law.scales if name in curve.scales}
+    for name in law.scales:
+        others = [one for one in _ROLES.get(name, ()) if one in curve.scales and one not in law.scales]
+        if name not in found and others:
+            found[name] = others[0]
+    return found
+
+
+def _mapped(law: Law, curve: Curve, along: str, scales: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The scales of a curve, or others by the same names, under the names of the law.
 
     Raises:
         ValueError: a scale that the law needs and the curve does not have.
     """
-    found = {name: scales[name] for name in law.scales if name in scales}
-    for name in law.scales:
-        other = _ROLES.get(name)
-        if name not in found and other in scales and other not in law.scales:
-            found[name] = scales[other]
-    if len(law.scales) == 1 and not found:
-        varying = [name for name, values in scales.items() if np.size(values) and np.ptp(values) > 0]
-        if len(varying) == 1 or len(scales) == 1:
-            found[law.scales[0]] = scales[varying[0] if len(varying) == 1 else next(iter(scales))]
-    missing = [name for name in law.scales if name not in found]
+    roles = _roles(law, curve, along)
+    missing = [name for name in law.scales if name not in roles]
     if missing:
         raise ValueError(
-            f"{law.name} needs the scales {', '.join(law.scales)}; the table has {', '.join(scales)}: name columns for "
-            f"{', '.join(missing)} or choose another law."
+            f"{law.name} needs the scales {', '.join(law.scales)}; the table has {', '.join(curve.scales)}: name "
+            f"columns for {', '.join(missing)} or choose another law."
         )
-    return found
+    if along not in roles.values():
+        raise ValueError(f"`along` is {along}, which {law.name} does not have: it runs along {', '.join(law.scales)}.")
+    values = curve.scales if scales is None else scales
+    return {name: values[theirs] for name, theirs in roles.items()}
 
 
 def _ranked(
@@ -286,21 +367,24 @@ def _ranked(
     for one in candidates:
         renamed.setdefault(one.scales, []).append(one)
     for several in renamed.values():  # laws that call the scales otherwise are scored apart, on the same split
-        scales = _mapped(several[0], curve.scales)
-        name = next(name for name, values in scales.items() if values is curve.scales[along])
+        scales = _mapped(several[0], curve, along)
+        name = next(name for name, theirs in _roles(several[0], curve, along).items() if theirs == along)
         found = ranking.compare(
             several, curve.loss, holdout=holdout, along=name, bootstrap=min(bootstrap, 100), level=level, seed=seed,
             options={"variance": variance}, **scales,
         )  # fmt: skip
         for score in found.scores:
             share = score.best if len(renamed) == 1 else math.nan
-            ranks.append(Rank(score.law, score.error, share, score.fit.status))
+            value, low, high = score.error.value, score.error.low, score.error.high
+            # Draws of the parameters err more than the best ones, so that their quantiles may lie above the value.
+            error = dataclasses.replace(score.error, low=float(np.fmin(low, value)), high=float(np.fmax(high, value)))
+            ranks.append(Rank(score.law, error, share, score.fit.status))
             held[score.law] = score.fit
     if len(curve.varying) == 1:
         seen = curve.scales[along] <= split
         tail = _tail(curve, along, seen)
         if tail is not None:
-            asked = _mapped(tail.law, {name: values[~seen] for name, values in curve.scales.items()})
+            asked = _mapped(tail.law, curve, along, {name: values[~seen] for name, values in curve.scales.items()})
             miss = np.log(tail.predict(**asked).loss / curve.loss[~seen])
             draws = np.random.default_rng(seed).integers(0, len(miss), (100, len(miss)))
             spread = np.sqrt(np.mean(miss[draws] ** 2, axis=1))
@@ -317,15 +401,20 @@ def _preferred(fitted: Sequence[Fit], ranks: Sequence[Rank]) -> Fit:
     usable = [one for one in fitted if not math.isnan(one.objective)]
     if not usable:
         return fitted[0]
-    least = min((errors.get(one.law.name, math.nan) for one in usable), default=math.nan)
-    near = [one for one in usable if not errors.get(one.law.name, math.inf) > (1 + _TIE) * least]
+    scored = [one for one in usable if math.isfinite(errors.get(one.law.name, math.nan))]
+    least = min((errors[one.law.name] for one in scored), default=math.nan)
+    near = [one for one in scored if errors[one.law.name] <= (1 + _TIE) * least]
     return min(near or usable, key=_akaike)
 
 
 def _akaike(one: Fit) -> float:
-    """Akaike's criterion: 2 p + chi^2 with measured errors, 2 p + points ln(squares) without."""
-    points, squares = len(one.residuals), max(2 * one.objective, 1e-300)
-    return 2 * len(one.problem.free) + (squares if one.problem.sigma is not None else points * math.log(squares))
+    """Akaike's criterion, for few points: chi^2 with measured errors, else points ln(squares); plus what p costs."""
+    points, squares, count = len(one.residuals), max(2 * one.objective, 1e-300), len(one.problem.free)
+    if one.problem.sigma is not None:
+        return 2 * count + squares
+    count += 1  # the variance
+    left = points - count - 1
+    return points * math.log(squares) + (2 * count * points / left if left > 0 else math.inf)
 
 
 def _tail(curve: Curve, along: str, seen: Array) -> ranking.Tail | None:
@@ -336,9 +425,9 @@ def _tail(curve: Curve, along: str, seen: Array) -> ranking.Tail | None:
         return None
 
 
-def _planned(fitted: Fit, target: float, cost: Any, curve: Curve, given: dict[str, Any]) -> "plans.Plan":
+def _planned(fitted: Fit, target: float, cost: Any, of: CurveFit, given: dict[str, Any]) -> "plans.Plan":
     """A plan under the names of the curve."""
-    names = _names(fitted.law, curve)
+    names = _roles(fitted.law, of.curve, of.along)
     back = {theirs: ours for ours, theirs in names.items()}
     for name in given:
         _checks.choice("given", name, tuple(back))
@@ -349,13 +438,7 @@ def _planned(fitted: Fit, target: float, cost: Any, curve: Curve, given: dict[st
             return cost(**{names[name]: value for name, value in scales.items()})
 
     found = plans.plan(fitted, target, cost=price, **{back[name]: value for name, value in given.items()})
+    if target >= of.curve.loss.max():
+        found = found._replace(note="; ".join(filter(None, (found.note, "all measured losses are below the target"))))
     note = re.sub(r"\b\w+\b", lambda word: names.get(word[0], word[0]), found.note)
     return found._replace(scales={names[name]: value for name, value in found.scales.items()}, note=note)
-
-
-def _names(law: Law, curve: Curve) -> dict[str, str]:
-    """What the curve calls each scale of the law."""
-    mapped = _mapped(law, curve.scales)
-    return {
-        name: next(theirs for theirs, values in curve.scales.items() if values is mapped[name]) for name in law.scales
-    }

@@ -61,25 +61,33 @@ class Curve(NamedTuple):
     def lines(self, fixed: Mapping[str, float] | None = None) -> "list[LearningCurve | LossSurface]":
         """As the other modules take them: a curve along n, k or time, a full grid of n and k as a surface.
 
-        A grid with gaps becomes its lines along n. `size` and `width` count as k. Losses that repeat a place are
-        averaged, with the standard error of their mean.
+        A grid with gaps becomes its lines along n. Where there is no k, `size` or `width` counts as k. Losses that
+        repeat a place are averaged, with the standard error of their mean.
 
         Args:
             fixed: noise, ridge, time and the other scale, where they are known.
 
         Raises:
-            ValueError: other scales, or more than two of them.
+            ValueError: no points, a scale that varies and is said to be fixed, other scales, or more than two of them.
         """
-        named = {"size": "k", "width": "k"}
-        scales = {named.get(name, name): values for name, values in self.scales.items()}
-        vary = [named.get(name, name) for name in self.varying]
-        held = {name: float(values[0]) for name, values in scales.items() if name not in vary and len(values)}
+        if not len(self.loss):
+            raise ValueError(f"{self.name} has no points: {'; '.join(self.notes) or 'no rows'}.")
+        sizes = [name for name in (*self.varying, *self.scales) if name in ("k", "size", "width")]
+        scales = {name: values for name, values in self.scales.items() if name not in ("k", *sizes[:1])}
+        if sizes:
+            scales["k"] = self.scales[sizes[0]]
+        vary = ["k" if name in sizes[:1] else name for name in self.varying]
+        held = {name: float(values[0]) for name, values in scales.items() if name not in vary}
         known = {**held, **dict(fixed or {})}
+        for name in vary:
+            if name in known:
+                raise ValueError(f"`fixed`: {name} varies in {self.name}, so it cannot be held at {known[name]:g}.")
         if len(vary) == 1 and vary[0] in ("n", "k", "time"):
             at, loss, stderr = _averaged(scales[vary[0]], self.loss, self.stderr)
             return [LearningCurve(vary[0], at, loss, stderr, None, known, self.name)]
         if sorted(vary) != ["k", "n"]:
-            raise ValueError(f"a curve runs along n, k or time and a surface along n and k; {self.name} has {vary}.")
+            told = f"{', '.join(vary) or 'nothing'} var{'y' if len(vary) > 1 else 'ies'}"
+            raise ValueError(f"a curve runs along n, k or time and a surface along n and k; in {self.name} {told}.")
         n, k = (np.unique(scales[name]) for name in ("n", "k"))
         lines = []
         for width in k:
@@ -136,7 +144,16 @@ def read(
             _present(argument, wanted, headings)
     if count is not None and error is None:
         raise ValueError("`count` needs `stderr`: the column of the standard deviations.")
-    used = {*columns.values(), loss, *(one for one in (error, count) if one is not None)}
+    told = (*columns.values(), loss, *(one for one in (error, count) if one is not None))
+    used = set(told)
+    twice = next((column for column in told if told.count(column) > 1), None)
+    if twice is not None:
+        raise ValueError(f"column {twice!r} cannot be two of scale, loss and error at once.")
+    for key in keys:  # what tells curves apart may be what was held
+        scale = next((scale for scale, names in SCALES.items() if _plain(key) in names), None)
+        if scale is not None and scale not in columns and key not in used and key not in files.words(frame[[key]]):
+            columns[scale] = key
+            used.add(key)
     values = {column: _numbers(frame[column], column) for column in used}
     groups: list[tuple[tuple[Any, ...], Array]]
     if keys:
@@ -177,10 +194,14 @@ def _curve(
     for values in scales.values():
         usable &= np.isfinite(values) & (values > 0)
     if not usable.all():
-        notes.append(f"{int((~usable).sum())} of {len(loss)} rows without a number for the loss or a scale left out")
+        notes.append(
+            f"{int((~usable).sum())} of {len(loss)} rows left out: no number for the loss, or none above 0 for a scale"
+        )
     low = usable & (loss <= 0)
     if low.any():
-        notes.append(f"{int(low.sum())} losses that are not positive left out: laws are fitted to their logarithm")
+        notes.append(
+            f"{int(low.sum())} of {len(loss)} rows left out: the loss is not positive, and laws are for its logarithm"
+        )
         usable &= ~low
     if stderr is not None and not (np.isfinite(stderr[usable]) & (stderr[usable] > 0)).all():
         notes.append(f"some of {error!r} are missing or not positive: standard errors are not used")
@@ -209,6 +230,10 @@ def _frame(source: Any) -> tuple[Any, str]:
         if path.suffix not in (".csv", ".parquet") and not path.name.endswith(".csv.gz"):
             raise ValueError(f"`source` must be a .csv, .csv.gz or .parquet file of losses; got {str(source)!r}.")
         frame, name = files.read_file(path, argument="source"), path.name
+        if path.suffix != ".parquet":  # pandas renames a heading that repeats
+            first = list(pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].dropna())
+            if len(set(first)) < len(first) and isinstance(frame.columns[0], str):
+                raise ValueError(f"`source` has two columns of the same name among {', '.join(first)}.")
     else:
         raise ValueError(f"`source` must be a path, a pandas DataFrame or a mapping; got {type(source).__name__}.")
     if not len(frame):
@@ -278,7 +303,8 @@ def _numbers(values: Any, column: str) -> Array:
         number = pd.to_numeric(values, errors="coerce")
         bad = values[number.isna() & values.notna()]
         if len(bad):
-            raise ValueError(f"column {column!r} must hold numbers; row {bad.index[0]} is {bad.iloc[0]!r}.")
+            where = int(np.flatnonzero(number.isna() & values.notna())[0]) + 1
+            raise ValueError(f"column {column!r} must hold numbers; that of row {where} is {bad.iloc[0]!r}.")
         values = number
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
@@ -290,7 +316,7 @@ def _averaged(at: Array, loss: Array, stderr: Array | None) -> tuple[Array, Arra
     mean = np.bincount(where, loss) / count
     if stderr is not None:
         return places, mean, np.sqrt(np.bincount(where, stderr**2)) / count
-    if count.min(initial=1) < 3:
+    if count.min() < 3:
         return places, mean, None
     square = np.bincount(where, (loss - mean[where]) ** 2) / (count - 1)
     spread = np.sqrt(square / count)

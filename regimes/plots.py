@@ -1,6 +1,7 @@
 """Figures: one function per type of result, on the caller's axes or new ones, without global state."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -342,7 +343,7 @@ def fits(results: Sequence[Any], most: int = 9) -> Any:
         FigureCanvasAgg(figure)
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         for ax, one in zip(axes, shown, strict=False):
-            fit(one, ax=ax, title=not single, key=single or ax is axes[0])
+            fit(one, ax=ax, title=not single, key=single or ax is axes[0], law="" if single else "best law")
         if single:
             figure.suptitle(shown[0].curve.name, fontsize=10)
             _residuals(axes[1], shown[0])
@@ -352,7 +353,7 @@ def fits(results: Sequence[Any], most: int = 9) -> Any:
     return figure
 
 
-def fit(one: Any, ax: Any = None, title: bool = True, key: bool = True) -> Any:
+def fit(one: Any, ax: Any = None, title: bool = True, key: bool = True, law: str = "") -> Any:
     """A measured curve with the law fitted to it, and the forecast beyond with its band.
 
     Args:
@@ -360,6 +361,7 @@ def fit(one: Any, ax: Any = None, title: bool = True, key: bool = True) -> Any:
         ax: axes to draw on; new ones by default.
         title: whether to write the name of the curve above it.
         key: whether to draw a legend.
+        law: what the legend calls the law; its name by default.
 
     Returns:
         The axes.
@@ -373,9 +375,9 @@ def fit(one: Any, ax: Any = None, title: bool = True, key: bool = True) -> Any:
     held = place > one.split  # nothing is, where the split is NaN
     several = len(one.curve.varying) > 1
     if several and one.status != "failed":
-        predicted = loss * np.exp(one.fit.residuals) if one.fit.problem.objective == "log" else loss + 0 * loss
-        ax.plot([loss.min(), loss.max()], [loss.min(), loss.max()], "-", color="0.5", lw=1)
-        x, y = loss, predicted
+        x, y = loss, one.predicted()
+        ends = min(x.min(), y.min()) / 1.1, max(x.max(), y.max()) * 1.1
+        ax.plot(ends, ends, "-", color="0.5", lw=1)
         ax.set(xlabel="measured loss", ylabel=f"{one.fit.law.name}, fitted to all")
     else:
         x, y = place, loss
@@ -393,21 +395,31 @@ def fit(one: Any, ax: Any = None, title: bool = True, key: bool = True) -> Any:
         made = one.forecast()
         ax.fill_between(made.at, made.low, made.high, color=STYLES[1][0], alpha=0.2, lw=0, zorder=1)
         inside = ~made.beyond
-        label = f"{one.fit.law.name}, all points"
+        label = f"{law or one.fit.law.name}, all points"
         ax.plot(made.at[inside], made.loss[inside], "-", color=STYLES[1][0], lw=1.4, zorder=3, label=label)
-        ax.plot(made.at[~inside], made.loss[~inside], "-.", color=STYLES[1][0], lw=1.4, zorder=3, label="forecast")
+        ax.plot(made.at[~inside], made.loss[~inside], ":", color=STYLES[1][0], lw=1.8, zorder=3, label="forecast")
         if one.held is not None and held.any() and not math.isnan(one.held.objective):
             at = np.geomspace(place.min(), place.max(), 80)
-            scales = dict.fromkeys(one.held.law.scales, at)
-            ax.plot(at, one.held.predict(**scales).loss, "--", color="0.25", lw=1.1, zorder=4, label="up to the split")
+            (scale,) = one.held.law.scales
+            ax.plot(
+                at, one.held.predict(**{scale: at}).loss, "--", color="0.25", lw=1.1, zorder=4, label="up to the split"
+            )
         if made.beyond.any():
             ax.axvspan(place.max(), made.at[-1], color="0.94", lw=0, zorder=0)
         low, high = loss.min(), loss.max()
-        ax.set_ylim(max(0.5 * low, 0.9 * np.nanmin(made.low)), 1.1 * high)
+        lowest = np.nanmin(np.append(made.low[~inside], made.loss))
+        ax.set_ylim(max(0.5 * np.nanmin(np.append(made.loss, low)), 0.9 * min(lowest, low)), 1.1 * high)
     ax.set(xscale="log", yscale="log")
     if title:
-        ax.set_title(one.curve.name[:42])
-    _finish(ax, rows=3 if key else 0, crowded=100)
+        ax.set_title(one.curve.name[:42] + (f": {one.fit.law.name}" if one.status != "failed" and law else ""))
+    crossed = several and one.status != "failed"
+    _finish(ax, rows=4 if key and not crossed else 0, crowded=100)
+    if crossed and key:
+        ax.set(xlim=ends, ylim=ends)
+        ax.legend(loc="upper left", frameon=False, handlelength=1.2, borderpad=0, labelspacing=0.35)
+    if one.status == "failed":
+        reason = textwrap.fill((one.notes or ("nothing could be fitted",))[-1], 34)
+        ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center", fontsize=7.5, color="0.3")
     return ax
 
 
@@ -446,8 +458,10 @@ def _ranks(ax: Any, results: Sequence[Any]) -> None:
         ax.plot(middle[law], row, "o", color=STYLES[0][0], ms=5)
     several = len(results) > 1
     ax.set_yticks(range(len(order)), order)
+    widest = max(end if np.isfinite(end) else middle[law] for law, (_, end) in ends.items() if law in middle)
+    right = 1.05 * min(widest, 4 * max(middle.values())) or 1.0  # where an interval is very wide, the laws still differ
     ax.set(
-        xlim=(0, None), ylim=(-0.6, len(order) - 0.4), xlabel="held-out error of the log loss",
+        xlim=(0, right), ylim=(-0.6, len(order) - 0.4), xlabel="held-out error of the log loss",
         title=f"Ranking over {len(results)} curves (quartiles)" if several else "Ranking",
     )  # fmt: skip
     ax.grid(axis="x", lw=0.4, color="0.88")
@@ -463,8 +477,6 @@ def verdicts(found: Sequence[tuple[LearningCurve, Any]], most: int = 12) -> Any:
     Returns:
         matplotlib Figure, not attached to any window.
     """
-    import textwrap
-
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -487,8 +499,10 @@ def verdicts(found: Sequence[tuple[LearningCurve, Any]], most: int = 12) -> Any:
                 text += ": " + " or ".join(regime.value for regime in verdict.possible)
             if np.isfinite(exponent.value):
                 text += f"\nexponent {exponent.value:.3f}{_width(exponent)}"
-            wrapped = "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, 44))
-            ax.set_title(f"{curve.source[:30]} {held}\n{wrapped}", fontsize=8)
+            lines = (textwrap.wrap(line, 44, break_on_hyphens=False) for line in text.split("\n"))
+            wrapped = "\n".join(part for several in lines for part in several)
+            name = curve.source[:30] if not held or held in curve.source else f"{curve.source[:30]}, {held}"
+            ax.set_title(f"{name}\n{wrapped}", fontsize=8)
             _finish(ax, rows=0, crowded=100)
         for ax in axes[len(shown) :]:
             ax.set_axis_off()
@@ -501,7 +515,14 @@ def _finish(ax: Any, rows: int, linear: bool = False, crowded: float = 1e4) -> N
     A vertical axis that is linear keeps its own ticks. A horizontal one has powers of ten only from `crowded` times its
     beginning on, a vertical one from 1e4 times.
     """
-    from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, NullFormatter
+    from matplotlib.ticker import (
+        FuncFormatter,
+        LogFormatterSciNotation,
+        LogLocator,
+        MaxNLocator,
+        NullFormatter,
+        NullLocator,
+    )
 
     ax.autoscale_view()
     low, high = ax.get_ylim()
@@ -517,6 +538,9 @@ def _finish(ax: Any, rows: int, linear: bool = False, crowded: float = 1e4) -> N
         axis.set_minor_locator(LogLocator(base=10, subs="auto" if many else (3, 4, 6, 7, 8, 9)))
         axis.set_major_formatter(LogFormatterSciNotation() if many else FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
+        if np.sum((axis.get_majorticklocs() >= first) & (axis.get_majorticklocs() <= last)) < 2:  # less than an octave
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_minor_locator(NullLocator())
     ax.grid(which="major", lw=0.4, color="0.88")
     if rows:
         ax.legend(loc="upper right", frameon=False, handlelength=1.2, borderpad=0, labelspacing=0.35)

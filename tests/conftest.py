@@ -1,4 +1,5 @@
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -24,3 +25,20 @@ def unchecked(monkeypatch):
     import jaxtyping
 
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
+def regimes(monkeypatch, capsys, unchecked):
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+    from regimes import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["regimes", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stopped:
+            code = stopped.code or 0
+        return code, *capsys.readouterr()
+
+    return run

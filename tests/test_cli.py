@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regimes import asymptotics, cli, dynamics, equivalents, inputs, optima, predict, profiles, spectra, theory, verify
+from regimes import asymptotics, dynamics, equivalents, inputs, optima, predict, profiles, spectra, theory, verify
 
 SAMPLES = 300
 FILES = ["duality.csv", "exponents.csv", "four_regimes.png", "four_regimes.svg", "points.csv", "run.json"]
@@ -24,22 +24,6 @@ def data(tmp_path, rng):
     path = tmp_path / "mine.csv"
     pd.DataFrame(rng.standard_normal((SAMPLES, 4)), columns=list("abcd")).to_csv(path, index=False)
     return path
-
-
-@pytest.fixture
-def regimes(monkeypatch, capsys, unchecked):
-    """Run the command line in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["regimes", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stopped:
-            code = stopped.code or 0
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def in_a_process(*arguments):

@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import io
+import itertools
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -8,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from regimes import inputs, phases, plots, predict, spectra
+from regimes import classify, curve_fits, curves, inputs, phases, plots, predict, spectra
 from regimes.results import Comparison, Estimate, LearningCurve
 
 REGIMES = ("resolution_n", "resolution_k", "variance_n", "variance_k")
@@ -374,3 +375,100 @@ print("matplotlib.figure" in sys.modules, "matplotlib.pyplot" in sys.modules)
     code = code.format(folder=__file__.rpartition("test_plots.py")[0])
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "False"]
+
+
+# Fits of laws, and verdicts
+
+
+def analysed(points=12, seed=0, table=None, **options):
+    """A fit as `regimes fit` makes it, of laws that are quick to fit."""
+    n = np.geomspace(100, 204800, points)
+    loss = (3 * n**-0.4 + 0.05) * np.exp(0.01 * np.random.default_rng(seed).standard_normal(points))
+    (curve,) = curves.read({"n": n, "loss": loss} if table is None else table)
+    return curve_fits.analyse(curve, options.pop("law", ["power", "hestness"]), bootstrap=20, **options)
+
+
+@pytest.fixture(scope="module")
+def one_fit():
+    return analysed()
+
+
+def test_fit_shows_the_points_the_law_and_the_forecast_with_its_band(one_fit):
+    axes = plots.fit(one_fit)
+    seen, held = (bars.lines[0].get_xydata() for bars in axes.containers)
+    assert np.vstack([seen, held]) == pytest.approx(np.column_stack([one_fit.curve.scales["n"], one_fit.curve.loss]))
+    assert seen[:, 0].max() == pytest.approx(one_fit.split)
+    made = one_fit.forecast()
+    lines = {line.get_label(): line.get_xydata() for line in axes.lines}
+    assert lines["hestness, all points"] == pytest.approx(np.column_stack([made.at, made.loss])[~made.beyond])
+    assert lines["forecast"] == pytest.approx(np.column_stack([made.at, made.loss])[made.beyond])
+    edge = axes.collections[0].get_paths()[0].vertices
+    assert edge[:, 1].max() == pytest.approx(made.high.max())
+    assert edge[:, 1].min() == pytest.approx(made.low.min())
+    at, loss = lines["up to the split"].T
+    assert loss == pytest.approx(one_fit.held.predict(n=at).loss)
+
+
+def test_fits_of_one_curve_have_residuals_and_ranks_beside_it(one_fit):
+    first, second, third = plots.fits([one_fit]).axes
+    assert first.get_xscale() == first.get_yscale() == "log"
+    (residuals,) = [line for line in second.lines if line.get_marker() == "o"]
+    assert residuals.get_ydata() == pytest.approx(one_fit.fit.residuals)
+    dots = {round(line.get_ydata()[0]): line.get_xdata()[0] for line in third.lines if line.get_marker() == "o"}
+    names = [label.get_text() for label in third.get_yticklabels()]
+    assert {names[row]: error for row, error in dots.items()} == {
+        rank.law: pytest.approx(rank.error.value) for rank in one_fit.ranks
+    }
+    assert names[-1] == one_fit.ranks[0].law  # the best on top
+
+
+def test_fits_of_several_curves_have_a_panel_each_and_the_ranks_of_all(one_fit):
+    flat = analysed(table={"n": AT, "loss": np.full(4, 0.3)}, law="power")
+    figure = plots.fits([one_fit, analysed(seed=1), flat])
+    figure.draw_without_rendering()
+    assert [ax.get_title() for ax in figure.axes[:4]] == [
+        "the table: hestness", "the table: hestness", "the table", "Ranking over 3 curves (quartiles)"
+    ]  # fmt: skip
+    assert any("all losses are" in text.get_text() for text in figure.axes[2].texts)
+    assert len(plots.fits([one_fit] * 12, most=2).axes) == 3
+
+
+def test_fit_in_several_scales_shows_what_is_predicted_against_what_is_measured():
+    n, k = (part.ravel() for part in np.meshgrid(np.geomspace(10, 1e4, 5), np.geomspace(10, 1e4, 5)))
+    found = analysed(table={"n": n, "k": k, "loss": 1 + n**-0.5 + k**-0.4}, law="chinchilla")
+    axes = plots.fit(found)
+    points = np.vstack([bars.lines[0].get_xydata() for bars in axes.containers])
+    assert points[:, 0] == pytest.approx(points[:, 1], rel=1e-6)
+    assert np.sort(points[:, 0]) == pytest.approx(np.sort(found.curve.loss))
+    assert axes.get_xlim() == axes.get_ylim()
+
+
+@pytest.mark.parametrize("last", [150, 1e3, 1e4, 1e7])
+def test_tick_labels_of_a_fit_do_not_overlap(last):
+    n = np.geomspace(100, last, 10)
+    figure = plots.fits([analysed(table={"n": n, "loss": 2 * n**-0.3})])
+    figure.draw_without_rendering()
+    for ax in figure.axes[:2]:
+        low, high = ax.get_xlim()
+        boxes = [
+            label.get_window_extent()
+            for label, place in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True)
+            if low <= place <= high and label.get_text()
+        ]
+        boxes.sort(key=lambda box: box.x0)
+        assert len(boxes) >= 2
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
+def test_verdicts_have_a_panel_each_with_the_regime_and_the_exponent():
+    curve = LearningCurve("n", np.geomspace(10, 1e4, 10), 2 * np.geomspace(10, 1e4, 10) ** -0.5, fixed={"k": np.inf})
+    verdict = classify.classify(curve)
+    figure = plots.verdicts([(curve, verdict)] * 4)
+    assert len(figure.axes) == 6
+    title = figure.axes[0].get_title()
+    assert verdict.regime.value in title
+    assert "k = inf" in title
+    assert "exponent 0.500" in title
+    points = figure.axes[0].containers[0].lines[0].get_xydata()
+    assert points == pytest.approx(np.column_stack([curve.at, curve.loss]))
+    assert len(plots.verdicts([(curve, verdict)] * 20, most=6).axes) == 6

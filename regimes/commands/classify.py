@@ -10,6 +10,9 @@ from rich.console import Console
 
 from regimes.commands import console, tables
 
+_TAKEN = ("along", "regime", "possible", "exponent", "low", "high", "from", "to", "evidence")
+"""Columns of the table, by which no column that tells curves apart can go."""
+
 
 def classify(
     source: tables.Source,
@@ -56,30 +59,32 @@ def classify(
     if dim:
         options["dim"] = _dimension(dim, seed)
     found = curves.read(source, x=x, y=y, by=by, stderr=stderr, count=count)
-    if out is not None:
-        console.writable(out)
     rows: list[dict[str, Any]] = []
     drawn: list[tuple[Any, Any]] = []
+    reasons: list[str] = []
     screen = Console()
-    for one in found:
-        key = dict(one.key) or {"curve": one.name}
-        try:
-            verdicts = _verdicts(one, held, options, classify.classify)
-        except ValueError as error:
-            if len(found) == 1:
-                raise
-            rows.append(key | {"regime": "failed", "evidence": str(error)})
-            continue
-        drawn += verdicts
-        for curve, verdict in verdicts:
-            other = {name: value for name, value in curve.fixed.items() if name in ("n", "k")}
-            rows.append(
-                key
-                | {"along": verdict.along, **other, "regime": verdict.regime.value}
-                | {"possible": "; ".join(regime.value for regime in verdict.possible)}
-                | {"exponent": verdict.exponent.value, "low": verdict.exponent.low, "high": verdict.exponent.high}
-                | {"from": verdict.window[0], "to": verdict.window[1], "evidence": "; ".join(verdict.evidence)}
-            )
+    with console.reserved(out):
+        for one in found:
+            key = tables.key(one, _TAKEN)
+            try:
+                verdicts = _verdicts(one, held, options, classify.classify)
+            except ValueError as error:
+                if len(found) == 1:
+                    raise
+                rows.append(key | {"regime": "failed", "evidence": str(error)})
+                reasons.append(str(error).rstrip("."))
+                continue
+            drawn += verdicts
+            for curve, verdict in verdicts:
+                other = {name: value for name, value in curve.fixed.items() if name in ("n", "k")}
+                rows.append(
+                    key
+                    | {"along": verdict.along, **other, "regime": verdict.regime.value}
+                    | {"possible": "; ".join(regime.value for regime in verdict.possible)}
+                    | {"exponent": verdict.exponent.value, "low": verdict.exponent.low, "high": verdict.exponent.high}
+                    | {"from": verdict.window[0], "to": verdict.window[1], "evidence": "; ".join(verdict.evidence)}
+                )
+        tables.refuse(found, reasons)
     _show(screen, rows, drawn, level)
     for one in found:
         console.warn(screen, [f"{one.name}: {note}" for note in one.notes])
@@ -126,12 +131,12 @@ def _spectrum(path: Path) -> Any:
             f"`spectrum` must have the columns eigenvalue, power and, for degenerate levels, multiplicity; "
             f"{path.name} lacks {', '.join(missing)}."
         )
-    columns = {
-        name: frame[name].to_numpy(dtype=np.float64)
-        for name in ("eigenvalue", "power", "multiplicity")
-        if name in frame
-    }
-    return Spectrum(columns["eigenvalue"], columns["power"], columns.get("multiplicity"))
+    if "multiplicity" not in frame:
+        frame = frame.assign(multiplicity=1.0)
+    words = files.words(frame[["eigenvalue", "power", "multiplicity"]])
+    if words:
+        raise ValueError(f"`spectrum`: the column {words[0]} of {path.name} must hold numbers.")
+    return Spectrum(*(frame[name].to_numpy(dtype=np.float64) for name in ("eigenvalue", "power", "multiplicity")))
 
 
 def _dimension(text: str, seed: int) -> Any:
@@ -140,15 +145,21 @@ def _dimension(text: str, seed: int) -> Any:
     try:
         return float(text)
     except ValueError:
-        return dimension.intrinsic_dimension(inputs.read(text, kind="inputs", seed=seed).array, seed=seed)
+        pass
+    try:
+        x = inputs.read(text, kind="inputs", seed=seed).array
+    except ValueError as error:
+        raise ValueError(f"`dim` must be a number or a file of inputs: {error}") from None
+    return dimension.intrinsic_dimension(x, seed=seed)
 
 
 def _show(screen: Console, rows: Sequence[dict[str, Any]], drawn: Sequence[tuple[Any, Any]], level: float) -> None:
     """The verdicts: with their evidence where they are few."""
     table = console.table("Verdicts", ("curve", "along", "held", "regime", "exponent", f"{level:.0%} interval"))
-    fixed = ("along", "n", "k", "regime", "possible", "exponent", "low", "high", "from", "to", "evidence")
+    for column in (0, 3):
+        table.columns[column].no_wrap = False
     for row in rows:
-        name = ", ".join(str(value) for key, value in row.items() if key not in fixed)
+        name = ", ".join(str(value) for key, value in row.items() if key not in (*_TAKEN, "n", "k"))
         exponent, low, high = (row.get(part, math.nan) for part in ("exponent", "low", "high"))
         held = ", ".join(f"{key} = {row[key]:g}" for key in ("n", "k") if key in row)
         regime = row["regime"]
@@ -165,6 +176,7 @@ def _show(screen: Console, rows: Sequence[dict[str, Any]], drawn: Sequence[tuple
     for row in rows:
         if row["regime"] == "failed":
             console.say(screen, f"{next(iter(row.values()))}: {row['evidence']}")
+    screen.print()
 
 
 def _write(

@@ -114,6 +114,25 @@ def numbers(name: str, text: str) -> list[float]:
         raise ValueError(f"`{name}` must be numbers separated by commas, got {text!r}.") from None
 
 
+@contextlib.contextmanager
+def reserved(folder: Path | None) -> Iterator[None]:
+    """A folder that can be written to, if any; where the work inside fails it is not left behind empty.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
+    made = folder is not None and not folder.exists()
+    if folder is not None:
+        writable(folder)
+    try:
+        yield
+    except BaseException:
+        if folder is not None and made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def writable(folder: Path, name: str = "out") -> None:
     """Fail before the work, not after it.
 

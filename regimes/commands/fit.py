@@ -13,6 +13,11 @@ from regimes.commands import console, tables
 
 SHOWN = 3
 """Up to so many curves are shown one by one; more of them in one table."""
+_TAKEN = (
+    "law", "rank", "held_out_error", "low", "high", "best_in", "fitted_up_to", "chosen", "status", "points", "notes",
+    "parameter", "value", "level", "method", "loss", "stderr", "residual", "held_out", "extrapolated",
+)  # fmt: skip
+"""Columns of the tables, by which no column that tells curves apart can go."""
 
 
 def fit(
@@ -43,24 +48,16 @@ def fit(
 
     Writes fit.png and .svg, ranking.csv, parameters.csv, points.csv, forecast.csv and run.json to the folder.
     """
-    from regimes import curve_fits, curves
+    from regimes import curves
 
     places = console.numbers("at", at) or None
     if places is not None and not all(math.isfinite(place) and place > 0 for place in places):
         raise ValueError(f"`at` must hold positive numbers, got {at!r}.")
     chosen = tables.named(law)
     found = curves.read(source, x=x, y=y, by=by, stderr=stderr, count=count)
-    console.writable(out)
-    results = []
-    with console.progress() as begin:
-        report = begin(source)
-        for done, curve in enumerate(found):
-            report(curve.name, done / len(found))
-            results.append(
-                curve_fits.analyse(
-                    curve, chosen, holdout=holdout, along=along, bootstrap=bootstrap, level=level, seed=seed
-                )
-            )
+    options = {"holdout": holdout, "along": along, "bootstrap": bootstrap, "level": level, "seed": seed}
+    with console.reserved(out):
+        results = _analysed(found, chosen, source, options)
     settings = tables.arguments(
         source=source, law=law, x=x, y=y, by=by, holdout=holdout, along=along, at=places, stderr=stderr, count=count,
         bootstrap=bootstrap, level=level, seed=seed,
@@ -74,6 +71,25 @@ def fit(
     else:
         _show_many(screen, results)
     console.written(screen, out, written)
+
+
+def _analysed(found: Sequence[Any], law: Any, source: str, options: dict[str, Any]) -> list[Any]:
+    """Every curve; where one of several cannot have the laws at all, the others still do."""
+    from regimes import curve_fits
+
+    results = []
+    with console.progress() as begin:
+        report = begin(source)
+        for done, curve in enumerate(found):
+            report(curve.name, done / len(found))
+            try:
+                results.append(curve_fits.analyse(curve, law, **options))
+            except ValueError as error:
+                if len(found) == 1:
+                    raise
+                results.append(curve_fits.failed(curve, str(error).rstrip("."), options["level"]))
+    tables.refuse(found, [(one.notes or ("nothing could be fitted",))[-1] for one in results if one.status == "failed"])
+    return results
 
 
 def _show(screen: Console, one: Any, places: Sequence[float] | None) -> None:
@@ -97,6 +113,7 @@ def _show(screen: Console, one: Any, places: Sequence[float] | None) -> None:
         screen.print(table)
     if one.status == "failed":
         console.warn(screen, one.notes)
+        console.say(screen, f"{one.curve.name} could not be fitted.\n")
         return
     console.say(screen, f"{one.fit.law.name}: {one.fit.law.formula}")
     table = console.table("Parameters, fitted to all points", ("parameter", "value", f"{one.level:.0%} interval", ""))
@@ -108,11 +125,12 @@ def _show(screen: Console, one: Any, places: Sequence[float] | None) -> None:
     screen.print(table)
     forecast = one.forecast(places if places else _decades(one))
     table = console.table(f"Loss along {one.along}", (one.along, "loss", "band", ""))
+    first = one.curve.scales[one.along].min()
     for row in zip(forecast.at, forecast.loss, forecast.low, forecast.high, forecast.beyond, strict=True):
         band = f"{row[2]:.4g} to {row[3]:.4g}" if row[2] < row[3] else ""
-        table.add_row(f"{row[0]:.6g}", f"{row[1]:.4g}", band, "extrapolated" if row[4] else "")
+        table.add_row(f"{row[0]:.6g}", f"{row[1]:.4g}", band, "extrapolated" if row[4] or row[0] < first else "")
     screen.print(table)
-    console.say(screen, f"{one.along}: {forecast.method}\n")
+    console.say(screen, f"by {forecast.method}\n")
     console.warn(screen, one.notes)
 
 
@@ -200,7 +218,7 @@ def _frames(results: Sequence[Any], places: Sequence[float] | None) -> dict[str,
     parameters: list[dict[str, Any]] = []
     points, forecasts = [], []
     for one in results:
-        key = dict(one.curve.key) or {"curve": one.curve.name}
+        key = tables.key(one.curve, _TAKEN)
         fitted = [each for each in (one.fit, *one.others) if each is not None]
         by_law = {each.law.name: each for each in fitted}
         ranks = {rank.law: rank for rank in one.ranks}
@@ -208,7 +226,7 @@ def _frames(results: Sequence[Any], places: Sequence[float] | None) -> dict[str,
             rank, each = ranks.get(law), by_law.get(law)
             ranking.append(
                 key
-                | {"law": law, "rank": place if rank else math.nan}
+                | {"law": law, "rank": place if rank and not math.isnan(rank.error.value) else math.nan}
                 | {
                     "held_out_error": rank.error.value if rank else math.nan,
                     "low": rank.error.low if rank else math.nan,
@@ -239,7 +257,8 @@ def _frames(results: Sequence[Any], places: Sequence[float] | None) -> dict[str,
         if one.status != "failed":
             made = one.forecast(places)
             columns = {one.along: made.at, "loss": made.loss, "low": made.low, "high": made.high}
-            forecasts.append(pd.DataFrame({**columns, "extrapolated": made.beyond}).assign(**key))
+            outside = made.beyond | (made.at < one.curve.scales[one.along].min())
+            forecasts.append(pd.DataFrame({**columns, "extrapolated": outside}).assign(**key))
     return {
         "ranking": pd.DataFrame(ranking),
         "parameters": pd.DataFrame(parameters),

@@ -1,6 +1,7 @@
 """`regimes plan`: what a target loss needs, by every law that fits the measurements, and what it costs."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,9 @@ import typer
 from rich.console import Console
 
 from regimes.commands import console, tables
+
+_TAKEN = ("law", "held_out_error", "cost", "cost_low", "cost_high", "reached", "note")
+"""Columns of the table, by which no column that tells curves apart can go."""
 
 
 def plan(
@@ -58,43 +62,45 @@ def plan(
     for name, value in {**prices, **held}.items():
         _checks.number(name, value, low=0, strict=True)
     how = None if cost is None else _checks.choice("cost", cost, ("product", "sum"))
-    if out is not None:
-        console.writable(out)
     rows: list[dict[str, Any]] = []
+    reasons: list[str] = []
     screen = Console()
-    with console.progress() as begin:
+    with console.reserved(out), console.progress() as begin:
         report = begin(source)
         for done, curve in enumerate(found):
             report(curve.name, done / len(found))
-            one = curve_fits.analyse(
-                curve, chosen, holdout=holdout, along=along, bootstrap=bootstrap, level=level, seed=seed
-            )
-            key = dict(curve.key) or {"curve": curve.name}
-            if one.status == "failed":
-                rows.append(key | {"law": "-", "note": "; ".join(one.notes)})
-                continue
-            ranks = {rank.law: rank.error.value for rank in one.ranks}
-            free = [name for name in curve.varying if name not in held]
-            spent = _cost(how or ("product" if len(free) > 1 else None), prices)
-            for name, answer in one.plans(target, cost=spent, **held):
-                rows.append(
-                    key
-                    | {"law": name, "held_out_error": ranks.get(name, math.nan)}
-                    | {
-                        f"{scale}{end}": value
-                        for scale, estimate in answer.scales.items()
-                        for end, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high))
-                    }
-                    | (
-                        {}
-                        if answer.cost is None
-                        else {"cost": answer.cost.value, "cost_low": answer.cost.low, "cost_high": answer.cost.high}
-                    )
-                    | {"reached": answer.reached, "note": answer.note}
+            try:
+                one = curve_fits.analyse(
+                    curve, chosen, holdout=holdout, along=along, bootstrap=bootstrap, level=level, seed=seed
                 )
-    _show(screen, rows, target, level, len(found))
+                if one.status == "failed":
+                    raise ValueError(f"{curve.name} could not be fitted: {(one.notes or ('no reason known',))[-1]}.")
+                free = [name for name in curve.varying if name not in held]
+                spent = _cost(how or ("product" if len(free) > 1 else None), prices)
+                rows += [_row(one, name, answer) for name, answer in one.plans(target, cost=spent, **held)]
+            except ValueError as error:
+                if len(found) == 1:
+                    raise
+                reasons.append(str(error).rstrip("."))
+                rows.append(tables.key(curve, _TAKEN) | {"law": "-", "note": reasons[-1]})
+        tables.refuse(found, reasons)
+    _show(screen, rows, target, level, list(tables.key(found[0], _TAKEN)) if len(found) > 1 else [])
     if out is not None:
-        console.written(screen, out, _write(rows, out, target, source, level, seed, law, how, prices, held))
+        settings = tables.arguments(
+            source=source, target=target, law=law, x=x, y=y, by=by, given=held, cost=how, price=prices, holdout=holdout,
+            along=along, stderr=stderr, count=count, bootstrap=bootstrap, level=level, seed=seed,
+        )  # fmt: skip
+        console.written(screen, out, _write(rows, out, settings))
+
+
+def _row(one: Any, law: str, answer: Any) -> dict[str, Any]:
+    """What one law says that the target needs."""
+    errors = {rank.law: rank.error.value for rank in one.ranks}
+    row = tables.key(one.curve, (*_TAKEN, *answer.scales)) | {"law": law, "held_out_error": errors.get(law, math.nan)}
+    prices = {} if answer.cost is None else {"cost": answer.cost}
+    for name, estimate in {**answer.scales, **prices}.items():
+        row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return row | {"reached": answer.reached, "note": answer.note}
 
 
 def _cost(how: str | None, prices: dict[str, float]) -> Any:
@@ -106,56 +112,39 @@ def _cost(how: str | None, prices: dict[str, float]) -> Any:
     return lambda **scales: sum(prices.get(name, 1.0) * value for name, value in scales.items())
 
 
-def _show(screen: Console, rows: list[dict[str, Any]], target: float, level: float, curves: int) -> None:
-    fixed = ("law", "held_out_error", "reached", "note", "cost", "cost_low", "cost_high")
-    keys = [name for name in rows[0] if name not in fixed]
-    keys = keys[: keys.index(next((name for name in keys if f"{name}_low" in rows[0]), keys[-1]))] or keys[:1]
-    scales = list(
-        dict.fromkeys(name[:-4] for row in rows for name in row if name.endswith("_low") and name[:4] != "cost")
-    )
-    priced = any("cost" in row for row in rows)
-    headings = [*(keys if curves > 1 else []), "law", "held-out error"]
-    for name in (*scales, *(["cost"] if priced else [])):
-        headings += [name, f"{level:.0%} interval"]
-    table = console.table(f"To reach a loss of {target:g}", headings)
+def _show(screen: Console, rows: list[dict[str, Any]], target: float, level: float, keys: Sequence[str]) -> None:
+    wanted = list(dict.fromkeys(name[:-4] for row in rows for name in row if name.endswith("_low")))
+    wanted.sort(key=lambda name: name == "cost")
+    title = f"To reach a loss of {target:g}, {level:.0%} intervals"
+    table = console.table(title, [*keys, "law", "error", *wanted])
+    for column in table.columns:
+        column.no_wrap, column.overflow = False, "fold"  # no digit is lost where the screen is narrow
     for row in rows:
-        cells = [str(row.get(key, ""))[:40] for key in keys] if curves > 1 else []
-        cells += [row["law"], _number(row.get("held_out_error"))]
-        for name in (*scales, *(["cost"] if priced else [])):
-            low, high = (row.get(f"{name}_{end}", math.nan) for end in ("low", "high"))
-            out_of_reach = math.isnan(row.get(name, math.nan))
-            cells += [
-                "not reached" if out_of_reach else _number(row.get(name)),
-                "" if math.isnan(low) or (out_of_reach and math.isinf(low)) else f"{low:.3g} to {high:.3g}",
-            ]
+        cells = [str(row.get(key, ""))[:40] for key in keys] + [row["law"], _number(row.get("held_out_error"))]
+        for name in wanted:
+            value, low, high = (row.get(f"{name}{end}", math.nan) for end in ("", "_low", "_high"))
+            cell = "" if name not in row else "not reached" if math.isnan(value) else _number(value)
+            hidden = math.isnan(low) or (math.isnan(value) and math.isinf(low))
+            cells.append(cell if hidden else f"{cell}\n{low:.2g}–{high:.2g}")
         table.add_row(*cells)
     screen.print(table)
     for row in rows:
         if row.get("note"):
-            name = ", ".join(str(row.get(key, "")) for key in keys) + ": " if curves > 1 else ""
-            console.say(screen, f"{name}{row['law']}: {row['note']}")
+            console.say(screen, f"{', '.join([*(str(row.get(key, '')) for key in keys), row['law']])}: {row['note']}")
     screen.print()
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.4g}"
+    return "" if value is None or math.isnan(value) else f"{value:.3g}"
 
 
-def _write(
-    rows: list[dict[str, Any]], folder: Path, target: float, source: str, level: float, seed: int, law: str,
-    how: str | None, prices: dict[str, float], held: dict[str, float],
-) -> list[Path]:  # fmt: skip
+def _write(rows: list[dict[str, Any]], folder: Path, settings: dict[str, Any]) -> list[Path]:
     import pandas as pd
 
     from regimes import folders
 
     frame = pd.DataFrame(rows)
-    settings = {"source": source, "target": target, "law": law, "cost": how, "price": prices, "given": held}
-    record = {
-        "versions": folders.versions(),
-        "settings": settings | {"level": level, "seed": seed},
-        "plans": frame.to_dict("records"),
-    }
+    record = {"versions": folders.versions(), "settings": settings, "plans": frame.to_dict("records")}
     return folders.write(
         folder,
         {

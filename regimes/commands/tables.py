@@ -1,6 +1,7 @@
 """Options of all commands that read a table of losses."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,6 +55,23 @@ def values(name: str, text: str) -> dict[str, float]:
         except (AssertionError, ValueError):
             raise ValueError(f"`{name}` must be written as name=number,name=number; got {text!r}.") from None
     return found
+
+
+def key(curve: Any, taken: Sequence[str] = ()) -> dict[str, Any]:
+    """What tells a curve from others, for a row of a table; a name that is `taken` gets an underscore."""
+    told = dict(curve.key) or {"curve": curve.name}
+    return {f"{name}_" if name in taken else str(name): value for name, value in told.items()}
+
+
+def refuse(found: Sequence[Any], reasons: Sequence[str]) -> None:
+    """Fail where nothing came of any curve.
+
+    Raises:
+        ValueError: as many reasons as curves; the first is told.
+    """
+    if len(reasons) == len(found):
+        others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise ValueError(f"`source`: {found[0].name}{others}: {reasons[0]}.")
 
 
 def arguments(**options: Any) -> dict[str, Any]:
