@@ -375,10 +375,7 @@ def _ranked(
         )  # fmt: skip
         for score in found.scores:
             share = score.best if len(renamed) == 1 else math.nan
-            value, low, high = score.error.value, score.error.low, score.error.high
-            # Draws of the parameters err more than the best ones, so that their quantiles may lie above the value.
-            error = dataclasses.replace(score.error, low=float(np.fmin(low, value)), high=float(np.fmax(high, value)))
-            ranks.append(Rank(score.law, error, share, score.fit.status))
+            ranks.append(Rank(score.law, score.error, share, score.fit.status))
             held[score.law] = score.fit
     if len(curve.varying) == 1:
         seen = curve.scales[along] <= split

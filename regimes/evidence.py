@@ -415,8 +415,8 @@ def _usable_limit(data: Data, free: Trial) -> tuple[float | None, tuple[str, ...
     offset = free.offset
     if data.limit is None:
         if free.unidentified:
-            what = f"no limit is known, and the offset is not identifiable: from 0 to {offset.high:.4g} all fit"
-            return None, (what,)
+            fitting = f"from 0 to {offset.high:.4g} all fit" if offset.high > 0 else "it is not told from none"
+            return None, (f"no limit is known, and the offset is not identifiable: {fitting}",)
         return None, (f"no limit is known; offset {_short(offset)}",)
     width = 1.6 * max(offset.high - offset.value, offset.value - offset.low)
     if not offset.value - width <= data.limit <= offset.value + width or data.limit >= data.y.min() + data.sigma.max():

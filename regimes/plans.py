@@ -130,7 +130,7 @@ def _note(
     notes = []
     if not np.isfinite(found).all():
         notes.append(
-            law.unreachable(row, target, wanted[0], **given)
+            law.unreachable(row, target, wanted[0], **given).removesuffix(".")
             if len(wanted) == 1
             else f"no {wanted[0]} and {wanted[1]} within a factor of {_REACH:g} of the measured ones reach it"
         )

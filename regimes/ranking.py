@@ -147,7 +147,8 @@ def compare(
     for (law, one, error), spread, share in zip(found, table, shares, strict=True):
         usable = spread[np.isfinite(spread)]
         ends = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2]) if len(usable) else (math.nan, math.nan)
-        estimate = Estimate(error, float(ends[0]), float(ends[1]), level, None, "held-out RMSE of log loss")
+        low, high = np.fmin(ends[0], error), np.fmax(ends[1], error)  # drawn parameters err more than the best ones
+        estimate = Estimate(error, float(low), float(high), level, None, "held-out RMSE of log loss")
         scores.append(Score(law.name, estimate, float(share) if len(usable) else 0.0, one))
     order = sorted(range(len(scores)), key=lambda i: (math.isnan(scores[i].error.value), scores[i].error.value))
     return Ranking(tuple(scores[i] for i in order), along, split)
