@@ -151,11 +151,11 @@ def predicted(
     shards, offered = (_checks.finite_array(name, value, ndim=1) for name, value in (("n", n), ("sizes", sizes)))
     losses = np.asarray(optima.optimal_ridge(spectrum, shards[:, None], offered, noise).loss)
     found = hestness.analyse(shards, offered, losses, floor=floor, tolerance=tolerance, source="predicted")
-    exact = {
-        name: Estimate.exact(getattr(found, name).value, getattr(found, name).method.removesuffix(", one repeat"))
-        for name in ("beta_g", "beta_p")
-    }
-    return dataclasses.replace(found, **exact)
+
+    def exact(one: Estimate) -> Estimate:
+        return Estimate.exact(one.value, one.method.removesuffix(", one repeat"))
+
+    return dataclasses.replace(found, beta_g=exact(found.beta_g), beta_p=exact(found.beta_p))
 
 
 def _targets(task: tasks.Task, validation: int | None) -> tuple[Array, int]:

@@ -69,7 +69,8 @@ def trained_network(
     from regimes import networks as finite
 
     data, split, added, starts = (int(s) for s in np.random.SeedSequence(seed).generate_state(4))
-    pool = experiments._drawn(task, n + tests, dim, data) if task in experiments.DRAWN else tasks.load(task, seed=data)
+    drawn = task in experiments.DRAWN
+    pool = experiments._drawn(task, n + tests, dim, data) if drawn else tasks.load(task, seed=data)
     if pool.y is None:
         raise ValueError(f"`task` {pool.name} has no targets to learn.")
     if len(pool) < n + tests:

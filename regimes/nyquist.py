@@ -1,4 +1,4 @@
-"""Nyquist learners: how many samples a band-limited target needs, for a learner limited to the band and one that is not.
+"""Nyquist learners: the samples that a band-limited target needs, for learners limited to the band and others.
 
 Without noise and ridge a kernel of N modes interpolates n < N samples and knows every function of its span from n >= N:
 its loss falls to zero at a finite number of samples, the rate. A target within a band of the modes is learnt so by the

@@ -1,7 +1,7 @@
 """Rosenfeld's sources of error as exact shares of the loss: noise, realizability, uncertainty and learning deficiency.
 
-The thesis names four reasons for which a learner errs and bounds the error by their sum. For kernels and random features
-each is a number, and the sum is the loss itself:
+The thesis names four reasons for which a learner errs and bounds the error by their sum. For kernels and features
+each of them is a number, and the sum is the loss itself:
 
     noise          sigma^2, which no learner removes
     realizability  L(inf, k) - sigma^2: what k features cannot express, with any amount of data
@@ -49,7 +49,7 @@ class Budget(NamedTuple):
     def __str__(self) -> str:
         if np.ndim(self.loss):
             return f"budgets of {np.size(self.loss)} losses from {np.min(self.loss):.4g} to {np.max(self.loss):.4g}"
-        parts = ", ".join(f"{name} {value:.4g} ({value / self.loss:.1%})" for name, value in zip(self._fields, self))
+        parts = ", ".join(f"{name} {value:.4g} ({value / self.loss:.1%})" for name, value in self._asdict().items())
         return f"loss {self.loss:.4g}: {parts}"
 
 

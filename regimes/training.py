@@ -331,12 +331,18 @@ def _settings(
     recipe: Recipe, task: Task, rate: float, at: Array, early_stopping: bool, precision: str, keep: bool
 ) -> dict[str, Any]:
     """What a result depends on, for a folder to know its own."""
+    import jax
+
     data = hashlib.sha256()
     for array in task:
         data.update(repr((array.shape, array.dtype.str)).encode())
         data.update(np.ascontiguousarray(array).tobytes())
+    start = hashlib.sha256()
+    for leaf in jax.tree.leaves(recipe.network.init(0, task.x[:1])):
+        start.update(np.ascontiguousarray(leaf).tobytes())
     return {
         "network": repr(recipe.network),
+        "start": start.hexdigest(),  # other versions may draw other parameters from the same seeds
         "data": data.hexdigest(),
         "loss": recipe.loss,
         "optimiser": recipe.optimiser,
