@@ -16,6 +16,7 @@ from . import envelopes as envelopes
 from . import equivalents as equivalents
 from . import estimate as estimate
 from . import evidence as evidence
+from . import excesses as excesses
 from . import experiments as experiments
 from . import factor as factor
 from . import files as files
@@ -24,6 +25,7 @@ from . import flow_law as flow_law
 from . import folders as folders
 from . import forecast as forecast
 from . import frontiers as frontiers
+from . import frozen as frozen
 from . import frozen_features as frozen_features
 from . import gram as gram
 from . import grids as grids
@@ -66,6 +68,7 @@ from . import sources as sources
 from . import spectra as spectra
 from . import spectrum as spectrum
 from . import store as store
+from . import subsets as subsets
 from . import surface_laws as surface_laws
 from . import sweep as sweep
 from . import tangent_kernels as tangent_kernels

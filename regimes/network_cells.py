@@ -39,8 +39,8 @@ def trained_network(
     Args:
         n: training samples.
         width: units in each hidden layer.
-        task: sphere or torus have no targets; teacher-student, drawn afresh; digits, `openml:NAME` or a file with
-            labels, as in [tasks.load][regimes.tasks.load].
+        task: teacher-student, drawn afresh; digits, `openml:NAME` or a file with labels, as
+            in [tasks.load][regimes.tasks.load].
         dim: dimension of a drawn task.
         noise: variance of label noise, in training and test labels; for mse.
         depth: hidden layers.
@@ -62,7 +62,7 @@ def trained_network(
         seed: of all that is random.
 
     Returns:
-        test_loss, its standard error over the networks that did not diverge, their training loss, how many diverged, and
+        test_loss, its standard error over the networks that did not diverge, their training loss, how many did, and
         the learning rate; NaN where all diverged.
     """
     from regimes import kernels, tasks, training
