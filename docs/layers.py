@@ -1,6 +1,6 @@
 """Draws layers.svg and writes the table of architecture.md from the table that tests/test_architecture.py keeps true.
 
-    python docs/layers.py
+Run it with `python docs/layers.py`.
 """
 
 import ast

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from regimes.commands import classify, doctor, fit, plan, predict, sweep, theory, verify
+from regimes.commands import classify, doctor, fit, network, plan, predict, sweep, theory, verify
 
 app = typer.Typer(
     help="Kernel and random-feature theory of neural scaling regimes.",
@@ -25,6 +25,7 @@ for command in (
     doctor.doctor,
 ):
     app.command()(command)
+app.add_typer(network.app, name="network")
 app.add_typer(sweep.app, name="sweep")
 
 
