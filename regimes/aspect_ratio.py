@@ -110,8 +110,8 @@ class Result:
     def in_width(self, depth: int, *, parameters: bool = False) -> Estimate:
         """Exponent in width, or in the number of parameters, at one depth and many samples.
 
-        Read while the samples are FEW times the parameters or more, from three widths at least: beyond, the loss is that
-        of the samples.
+        Read while the samples are FEW times the parameters or more, from three widths at least: beyond, the loss is
+        that of the samples.
         """
         row, _ = self._place(depth, self.sizes.widths[0])
         count = max(3, int(np.sum(FEW * self.parameters[row] <= self.sizes.many)))

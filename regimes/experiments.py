@@ -249,8 +249,8 @@ def _check(arguments: Mapping[str, Any]) -> None:
         _checks.count("points", arguments["points"])
         return
     k = arguments["k"]
-    if not math.isinf(k):
-        _checks.count("k", int(k) if k == int(k) else k)
+    if k != math.inf:
+        _checks.count("k", int(k) if math.isfinite(k) and k == int(k) else k)
         _checks.count("width", arguments["width"])
         if arguments["kernel"] not in pairwise.NETWORKS:
             known = " and ".join(pairwise.NETWORKS)

@@ -152,6 +152,9 @@ def procedure(
     offered = np.unique(_checks.finite_array("sizes", sizes, ndim=1))
     if len(offered) < 3 or offered[0] <= 0:
         raise ValueError(f"`sizes` must hold at least three different positive sizes, got {list(sizes)}.")
+    if (offered != np.rint(offered)).any():
+        raise ValueError(f"`sizes` must be whole numbers, got {offered[offered != np.rint(offered)][0]:g}.")
+    seed = _checks.count("seed", seed, low=0)
     search = _checks.choice("search", search, SEARCHES)
     least = max(4, samples // 256) if smallest is None else _checks.count("smallest", smallest, low=1, high=samples)
     shards = [samples]
@@ -230,11 +233,20 @@ def analyse(
         raise ValueError("`n` and `sizes` must ascend.")
     if not np.isfinite(table).any(axis=2).all():
         raise ValueError("`losses` must hold at least one loss for each shard of each repeat.")
-    tolerance = _checks.number("tolerance", tolerance, low=0, strict=True)
+    if offered[0] <= 0 or shards[0] <= 0:
+        raise ValueError("`n` and `sizes` must be positive.")
+    if np.isinf(table).any() or (table[np.isfinite(table)] <= 0).any():
+        raise ValueError("`losses` must be positive and finite, NaN where nothing was trained.")
+    common: Any = np.isfinite(table).all(axis=0)
+    if not common.any(axis=1).all():
+        raise ValueError("`losses` must hold a size for each shard that all repeats have looked at.")
+    tolerance, level = _checks.number("tolerance", tolerance, low=0, strict=True), _checks.level(level)
     repeats = len(table)
     trials = np.stack([_envelope(table, repeat) for repeat in range(repeats)])
     curve = LearningCurve.from_trials("n", shards, trials, source=source)
     ground = _floor(shards, curve.loss) if floor is None else _checks.number("floor", floor, low=0)
+    if ground >= curve.loss.min():
+        raise ValueError(f"`floor` must be below all losses of the envelope, got {ground:g} and {curve.loss.min():g}.")
 
     def exponents(rows: Array, kept: Array) -> tuple[float, float, Array]:
         """beta_g, beta_p and the adequate sizes from some of the repeats."""

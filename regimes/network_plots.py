@@ -292,8 +292,8 @@ def teacher_student(result: Any) -> Any:
                 ax.plot(predicted.at, predicted.loss, color=colour, ls=_DASHES[index % len(_DASHES)], lw=1.3)
             ax.set(xscale="log", yscale="log", ylabel="test loss")
             _finish(ax, rows=1)
-            places: Any = {"loc": "upper center", "frameon": False, "columnspacing": 0.8, "handlelength": 1}
-            ax.legend(ncols=len(result.dimensions), **places)
+            places: Any = {"loc": "upper center", "columnspacing": 0.5, "handlelength": 0.8, "handletextpad": 0.3}
+            ax.legend(ncols=len(result.dimensions), frameon=False, borderaxespad=0, **places)
         left.set(title="Students in n", xlabel="training samples n")
         middle.set(title="Students in k", xlabel="parameters; random features of the NTK")
         d = np.array([one.dim for one in result.dimensions], dtype=np.float64)
@@ -383,8 +383,9 @@ def aspect_ratio(result: Any) -> Any:
                 **look,
                 label=f"depth {one.depth}: exponent {exponent.value:.2f}",
             )
-            at = result.parameters[row][[0, -1]].astype(np.float64)
-            scale = np.exp(np.mean(np.log(loss * result.parameters[row] ** exponent.value)))
+            assert exponent.window is not None
+            at, inside = np.array(exponent.window), result.parameters[row] <= exponent.window[1]
+            scale = np.exp(np.mean(np.log(loss * result.parameters[row] ** exponent.value)[inside]))
             right.plot(at, scale * at**-exponent.value, color=colour, ls=dash, lw=1)
         low, high = left.get_ylim()
         left.set(xscale="log", title="Exponent in n", xlabel="width of the students", ylabel="exponent")
@@ -394,5 +395,5 @@ def aspect_ratio(result: Any) -> Any:
         left.grid(lw=0.4, color="0.88")
         left.legend(loc="upper left", frameon=False)
         right.set(xscale="log", yscale="log", title="Many samples", xlabel="parameters", ylabel="test loss")
-        _finish(right, rows=count)
+        _finish(right, rows=count, crowded=100)
     return figure

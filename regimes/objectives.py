@@ -427,7 +427,7 @@ def warn_of_units(losses: Sequence[Any], name: Any = None, guess: Any = None) ->
         return
     shown = repr(name) if isinstance(name, str) else "`loss`"
     percent = sum(low >= 1 and high <= 100 for low, high in ends)
-    fractions = sum(high <= 1 for _, high in ends)
+    fractions = sum(high <= 1 and low < 1 for low, high in ends)
     largest = max(high for _, high in ends)
     if percent and fractions:
         _warn(f"{percent} curves of {shown} lie between 1 and 100 and {fractions} below 1: are some in percent?")

@@ -139,6 +139,8 @@ def _note(
             factor = value / measured[name].max()
             if factor > 10:
                 notes.append(f"{name} is {factor:.3g} times beyond the largest measured one")
+            if measured[name].min() / value > 10:
+                notes.append(f"{name} is {measured[name].min() / value:.3g} times below the smallest measured one")
     if 0 < share < 1:
         notes.append(f"{1 - share:.0%} of the bootstrap draws never reach the target")
     return "; ".join(notes)

@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from regimes import database, records, store
+from regimes import cells, database, records, store
 
 
 def recover(path: Any, new: Any) -> tuple[int, int]:
     """Copy what can be read of a damaged store into a new one; cells that are lost are computed again.
 
-    Every row is looked up by itself and kept if its checksum is right. Where the beginning of the file is gone, that
-    of a new store is taken, which has the same layout.
+    Every row is looked up by itself and kept if its checksum and those of its arrays are right. Where the beginning of
+    the file is gone, that of a new store is taken, which has the same layout.
 
     Args:
         path: the damaged store, which is left as it is.
@@ -29,8 +29,9 @@ def recover(path: Any, new: Any) -> tuple[int, int]:
     path, new = Path(path), Path(new)
     if not path.is_file():
         raise ValueError(f"there is no store {str(path)!r}.")
-    if new.exists():
-        raise ValueError(f"{str(new)!r} is there already; name a file that is not.")
+    for there in (new, store.arrays_folder(new)):
+        if there.exists():
+            raise ValueError(f"{str(there)!r} is there already; name a file that is not.")
     with tempfile.TemporaryDirectory(prefix="regimes-store-") as folder:
         copy = database.copy(path, Path(folder))
         blank = Path(folder) / "blank"
@@ -44,6 +45,8 @@ def recover(path: Any, new: Any) -> tuple[int, int]:
                 file.seek(28)
                 file.write(bytes(4))  # as many pages as the file has
             rows, damaged, about, environments = _readable(copy)
+    whole = [row for row in rows if _arrays_are_whole(path, row)]
+    rows, damaged = whole, damaged + len(rows) - len(whole)
     if not {"experiment", "version", "seed"} <= set(about):
         raise ValueError(f"nothing can be read of {str(path)!r} any more; start a new store.")
     with (
@@ -56,9 +59,18 @@ def recover(path: Any, new: Any) -> tuple[int, int]:
             f"INSERT INTO cells ({records.COLUMNS}, checksum) VALUES ({', '.join('?' * 15)})",
             [(*row, records.checksum(row)) for row in rows],
         )
-    if store.arrays_folder(path).is_dir() and not store.arrays_folder(new).exists():
+    if store.arrays_folder(path).is_dir():
         shutil.copytree(store.arrays_folder(path), store.arrays_folder(new))
     return len(rows), damaged
+
+
+def _arrays_are_whole(path: Path, row: Any) -> bool:
+    """Whether all arrays of a row are there, as they were written."""
+    for name, told in cells.decoded(row[5]).items():
+        file = store.arrays_folder(path) / f"{row[0]}.{name}.npy"
+        if not file.is_file() or database.sha256(file) != told["sha256"]:
+            return False
+    return True
 
 
 def _readable(path: Path) -> tuple[list[Any], int, dict[str, str], dict[str, str]]:

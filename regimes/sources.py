@@ -49,6 +49,8 @@ class Budget(NamedTuple):
     def __str__(self) -> str:
         if np.ndim(self.loss):
             return f"budgets of {np.size(self.loss)} losses from {np.min(self.loss):.4g} to {np.max(self.loss):.4g}"
+        if not np.isfinite(self.loss):
+            return "infinite loss: as many features as samples and no ridge"
         parts = ", ".join(f"{name} {value:.4g} ({value / self.loss:.1%})" for name, value in self._asdict().items())
         return f"loss {self.loss:.4g}: {parts}"
 

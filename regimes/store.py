@@ -260,7 +260,7 @@ class Store:
             yield row
 
     def check(self) -> None:
-        """Read all of it: pages, indices and the checksum of every row.
+        """Read all of it: pages, indices and the checksum of every row; and see that all arrays are there.
 
         Raises:
             DamagedError: something is not as it was written.
@@ -269,8 +269,11 @@ class Store:
             found = self.connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             if found != "ok":
                 raise DamagedError(database.advice(self.path, found.splitlines()[0]))
-            for _ in self._rows():
-                pass
+            for row in self._rows():
+                for name in cells.decoded(row[5]):
+                    if not self.array_path(row[0], name).is_file():
+                        gone = self.array_path(row[0], name).name
+                        raise DamagedError(database.advice(self.path, f"the array {gone} is gone"))
 
     def array(self, digest: str, name: str, *, memory_map: bool = False) -> Array:
         """An array that a cell returned.
@@ -306,6 +309,8 @@ class Store:
     def frame(self) -> Any:
         """All finished cells as a pandas DataFrame: a column for each argument, each result and all that was recorded.
 
+        What was recorded is called `cell status` and so on where an argument or a result is called `status` itself.
+
         Raises:
             DamagedError: a row that is not as it was written.
         """
@@ -316,13 +321,20 @@ class Store:
         for record in self.records():
             arguments |= dict.fromkeys(record.arguments)
             beside = {f"{name}.npy": self.array_path(record.digest, name).name for name in record.arrays}
-            rows.append(
-                {**record.arguments, **record.results, **beside, "status": record.status, "error": record.error}
+            told = (
+                {"status": record.status, "error": record.error}
                 | {"seed": record.seed, "seconds": record.seconds, "memory": record.memory}
                 | {"attempts": record.attempts, "worker": record.worker, "finished": record.finished}
                 | {f"version of {name}": version for name, version in record.versions.items()}
                 | {"experiment": self.experiment, "experiment version": self.version, "cell": record.digest}
             )
+            rows.append(({**beside, **record.arguments, **record.results}, told))
+        # An experiment may well return an `error`: what is recorded beside it then has another name.
+        taken = {name for own, _ in rows for name in own}
+        rows = [
+            own | {f"cell {name}" if name in taken else name: value for name, value in told.items()}
+            for own, told in rows
+        ]
         frame = pd.DataFrame(rows)
         with contextlib.suppress(TypeError):  # words and numbers in one column have no order
             ordered: Any = frame.sort_values  # its stubs want every option
@@ -536,4 +548,4 @@ def create(connection: Any, about: Mapping[str, str]) -> None:
 
 def arrays_folder(path: Path) -> Path:
     """Where the arrays of a store are."""
-    return path.with_name(f"{path.stem}.arrays")
+    return path.with_name(f"{path.stem if path.suffix == '.sqlite' else path.name}.arrays")

@@ -285,6 +285,10 @@ class _Worker:
         self.ready = False
 
 
+_LOST = 30.0
+"""Seconds after which a cell that Dask has lost is given out anew."""
+
+
 class Cluster:
     """The workers of a Dask cluster. Dask itself gives the cell of a worker that died to another one."""
 
@@ -300,6 +304,7 @@ class Cluster:
         self.running: dict[str, Job] = {}
         self._futures: dict[str, Any] = {}
         self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # something may have ended
+        self._lost: dict[str, float] = {}
         self._looked = -1e9
         self._threads = 1
 
@@ -330,7 +335,11 @@ class Cluster:
                 self._ended.get_nowait()
         if self.client.status == "closed":
             raise OSError("the Dask scheduler is gone; what was stored stays stored, resume with another one.")
-        # A future whose worker died is lost for a while, until Dask has given it to another one.
+        # A future whose worker died is lost until Dask has given it to another one; if it never does, we do.
+        lost = [key for key, future in self._futures.items() if future.status == "lost"]
+        self._lost = {key: self._lost.get(key, time.monotonic()) for key in lost}
+        for key in [key for key, since in self._lost.items() if time.monotonic() - since > _LOST]:
+            self.start(self.running[key])
         ended = [key for key, future in self._futures.items() if future.status in ("finished", "error", "cancelled")]
         for key in ended:
             del self.running[key]

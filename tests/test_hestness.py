@@ -176,3 +176,27 @@ def test_tables_hold_every_run(table):
     assert len(found.tables()["runs"]) == table.size
     assert found.tables()["envelope"]["loss"].to_numpy() == pytest.approx(table.min(axis=1))
     assert found.record()["beta_g"][0] == found.beta_g.value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"floor": 1.0}, "`floor`"),
+        ({"level": 2.0}, "`level`"),
+        ({"tolerance": 0.0}, "`tolerance`"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(table, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        hestness.analyse(N, SIZES, table, **arguments)
+
+
+def test_sizes_that_are_no_whole_numbers_and_losses_that_are_infinite_are_refused(table):
+    with pytest.raises(ValueError, match="whole numbers"):
+        hestness.procedure(Trainer(), 256, [1.2, 2, 3])
+    with pytest.raises(ValueError, match="finite"):
+        hestness.analyse(N, SIZES, np.where(table < 0.5, np.inf, table))
+    alone = np.full((2, *table.shape), np.nan)
+    alone[0, :, 0], alone[1, :, 1] = table[:, 0], table[:, 1]
+    with pytest.raises(ValueError, match="all repeats"):
+        hestness.analyse(N, SIZES, alone)

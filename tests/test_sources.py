@@ -114,3 +114,7 @@ def test_bad_input_is_named(law, arguments, words):
 def test_a_target_without_power_has_no_matched_kernel():
     with pytest.raises(ValueError, match="without power"):
         sources.bayes(Spectrum(np.ones(3), np.zeros(3), np.ones(3)), 2)
+
+
+def test_printing_an_infinite_loss_says_why(law):
+    assert "as many features as samples" in str(sources.budget(law, 50, 50, noise=0.1))

@@ -47,9 +47,10 @@ def test_planted_exponents_come_back(result):
 
 @pytest.mark.parametrize(
     ("dim", "until", "expected"),
-    # (d+1)(d+2)/2 polynomials up to degree two: 6, 15 and 45, times four
+    # (d+1)(d+2)/2 polynomials up to degree two: 6, 10, 15 and 45, times four
     [
         (2, None, [32, 64, 128, 256]),
+        (3, None, [64, 128, 256]),
         (4, None, [64, 128, 256]),
         (4, 3, [32, 64, 128]),
         (8, None, [64, 128, 256]),

@@ -3,7 +3,7 @@
 Students learn random relu teachers. How fast their loss falls depends on the dimension of the inputs, which is also
 measured on the activations; the spectrum of the NTK of the same architecture predicts an exponent too. This is a small
 version, with two teachers; `regimes network resolution` runs the larger one. Run with
-`uv run python examples/15_four_over_d.py [figure.png]`; the figure goes to example-output/15_four_over_d.png.
+`uv run python examples/09_four_over_d.py [figure.png]`; the figure goes to example-output/09_four_over_d.png.
 """
 
 import sys
@@ -15,7 +15,7 @@ result = rg.teacher_student.run(quick=True, seed=1)
 print(result)
 
 figure = rg.network_plots.teacher_student(result)
-out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/15_four_over_d.png")
+out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/09_four_over_d.png")
 out.parent.mkdir(parents=True, exist_ok=True)
 figure.savefig(out, dpi=150)
 

@@ -2,8 +2,8 @@
 
 A narrow student stops learning where a wide one goes on, so the exponent in n rises with width until it saturates near
 that of the kernel, which hardly knows about depth. This is a small version; `regimes network aspect` runs the larger
-one. Run with `uv run python examples/16_depth_or_width.py [figure.png]`; the figure goes to
-example-output/16_depth_or_width.png.
+one. Run with `uv run python examples/10_depth_or_width.py [figure.png]`; the figure goes to
+example-output/10_depth_or_width.png.
 """
 
 import sys
@@ -17,7 +17,7 @@ at, ratios = result.matched()
 print(f"loss at {at:.0f} parameters over that of one hidden layer: two {ratios[2]}, three {ratios[3]}")
 
 figure = rg.network_plots.aspect_ratio(result)
-out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/16_depth_or_width.png")
+out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/10_depth_or_width.png")
 out.parent.mkdir(parents=True, exist_ok=True)
 figure.savefig(out, dpi=150)
 
