@@ -53,7 +53,9 @@ def test_widths_with_more_parameters_than_samples_are_left_out(result):
     sizes = result.sizes._replace(widths=(4, 8, 16, 500), many=2048)
     parameters = np.concatenate([result.parameters, [[10_000]] * 3], axis=1)
     losses = np.concatenate([result.loss_many, np.full((2, 3, 1), 9.0)], axis=2)
-    more = dataclasses.replace(result, sizes=sizes, parameters=parameters, loss_many=losses)
+    in_n = np.concatenate([result.loss_n, result.loss_n[:, :, :1]], axis=2)
+    changes = {"parameters": parameters, "loss_many": losses, "loss_n": in_n, "train_n": in_n}
+    more = dataclasses.replace(result, sizes=sizes, **changes)
     assert more.in_width(1).value == pytest.approx(1.2)
 
 
