@@ -260,7 +260,7 @@ def get(name: str) -> Experiment:
     Raises:
         ValueError: an unknown name.
     """
-    if name not in _EXPERIMENTS:
+    if not isinstance(name, str) or name not in _EXPERIMENTS:
         raise ValueError(unknown(name, names(), "experiment"))
     return _EXPERIMENTS[name]
 

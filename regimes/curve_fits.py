@@ -139,8 +139,9 @@ class CurveFit:
         if self.fit is None or math.isnan(self.fit.objective):
             raise ValueError(f"{self.curve.name} has no forecast: {'; '.join(self.notes) or 'no law could be fitted'}.")
         place = self.curve.scales[self.along]
-        where = np.geomspace(place.min(), 10 * place.max(), 61) if at is None else _checks.finite_array("at", at)
-        where = np.atleast_1d(where)
+        where = np.geomspace(place.min(), 10 * place.max(), 61)
+        if at is not None:
+            where = np.atleast_1d(_checks.finite_array("at", at, ndim=(0, 1)))
         if (where <= 0).any():
             raise ValueError(f"`at` must be positive, got {where.min():g}.")
         scales = {name: np.full(len(where), values[-1]) for name, values in self.curve.scales.items()}

@@ -299,7 +299,10 @@ def _scales(x: Any, offered: Sequence[str], headings: Sequence[str]) -> dict[str
 def _numbers(values: Any, column: str) -> Array:
     import pandas as pd
 
-    if not pd.api.types.is_numeric_dtype(values):
+    types = pd.api.types
+    if types.is_datetime64_any_dtype(values) or types.is_bool_dtype(values) or types.is_complex_dtype(values):
+        raise ValueError(f"column {column!r} must hold real numbers, not {values.dtype}.")
+    if not types.is_numeric_dtype(values):
         number = pd.to_numeric(values, errors="coerce")
         bad = values[number.isna() & values.notna()]
         if len(bad):

@@ -118,10 +118,12 @@ def _check(arguments: Mapping[str, Any]) -> None:
     if arguments["rate"] is not None:
         _checks.number("rate", arguments["rate"], low=0, strict=True)
     _checks.choice("precision", arguments["precision"], finite.PRECISIONS)
-    if arguments["task"] in ("sphere", "torus"):
+    if arguments["task"] in ("sphere", "torus", "photographs"):
         raise ValueError(
             f"`task` {arguments['task']} has no targets to learn; use teacher-student or data with labels."
         )
+    if arguments["task"] == "teacher-student" and arguments["loss"] == "cross-entropy":
+        raise ValueError("`loss` cross-entropy needs classes, which teacher-student has not; use mse or digits.")
     if arguments["loss"] == "cross-entropy" and arguments["noise"]:
         raise ValueError("`noise` is added to targets that are numbers; for cross-entropy leave it out.")
     model = models.fully_connected(arguments["depth"], activation=arguments["activation"])

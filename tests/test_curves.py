@@ -228,3 +228,9 @@ def test_a_heading_that_repeats_in_a_file_is_refused_although_pandas_renames_it(
 def test_what_is_no_curve_in_n_k_or_time_is_refused(table, fixed, words):
     with pytest.raises(ValueError, match=words):
         one(table).lines(fixed)
+
+
+@pytest.mark.parametrize("values", [[True, False, True], [1 + 2j, 1, 2], pd.to_datetime(["2020-01-01"] * 3)])
+def test_columns_that_are_no_real_numbers_are_refused(values):
+    with pytest.raises(ValueError, match="real numbers"):
+        curves.read(pd.DataFrame({"n": [1, 2, 3], "loss": values}))

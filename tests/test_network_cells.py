@@ -55,7 +55,9 @@ def test_a_sweep_of_widths_runs(tmp_path):
         ({"activation": "step"}, "step"),
         ({"task": "sphere"}, "`task`"),
         ({"rate": -1.0}, "`rate`"),
-        ({"loss": "cross-entropy", "noise": 0.1}, "`noise`"),
+        ({"task": "photographs"}, "`task`"),
+        ({"loss": "cross-entropy", "task": "digits", "noise": 0.1}, "`noise`"),
+        ({"loss": "cross-entropy"}, "`loss`"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_runs(arguments, words):

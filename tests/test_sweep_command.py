@@ -11,7 +11,7 @@ import pytest
 import sweep_experiments  # noqa: F401  (registers its experiments)
 import typer.testing
 
-from regimes import store
+from regimes import cli, store
 from regimes.commands import sweep as command
 
 ROOT = Path(__file__).parent.parent
@@ -167,3 +167,14 @@ def test_the_example_is_a_sweep(call):
     code, out = call("plan", ROOT / "examples/sweep.toml", "--workers", 1)
     assert code == 0
     assert "26 cells of kernel-loss, seed 0: 26 to do" in out
+
+
+def test_a_module_that_cannot_be_imported_is_one_sentence(tmp_path, monkeypatch, capsys, unchecked):
+    (tmp_path / "bad.py").write_text("def (", encoding="utf-8")
+    (tmp_path / "a.toml").write_text('[experiment]\nname = ["a"]\n', encoding="utf-8")
+    for extra, words in ((["--module", str(tmp_path / "bad.py")], "could not be imported"), ([], "experiment")):
+        monkeypatch.setattr(sys, "argv", ["regimes", "sweep", "plan", str(tmp_path / "a.toml"), *extra])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        assert stopped.value.code == 2
+        assert words in " ".join(capsys.readouterr().err.split())

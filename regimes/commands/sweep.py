@@ -208,7 +208,11 @@ def _read(file: Path, allow_outside: bool, modules: list[str] | None) -> Any:
             name = path.stem
         else:
             sys.path.insert(0, os.getcwd())
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # it may raise anything
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(f"`module`: {name!r} could not be imported ({why}).") from error
     return sweep.read(file, allow_outside=allow_outside)
 
 
