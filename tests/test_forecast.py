@@ -63,6 +63,7 @@ def test_tail_keeps_trace_and_power_and_a_resolved_spectrum_stays_itself(rng):
     assert forecast.continued(exact) is exact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "dim"), [("Laplace", 2), ("Laplace", 4), ("NTK", 4)])
 def test_ten_times_the_data_are_predicted_on_spheres(kernel, dim):
     sizes = (299, 900, 2999)
@@ -92,6 +93,7 @@ def labels(name):
     return task.x[chosen], y - y.mean(axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "photographs"])
 @pytest.mark.parametrize("kind", ["ntk", "nngp"])
 def test_real_labels_are_predicted_at_four_times_the_sample(name, kind):

@@ -140,6 +140,7 @@ def test_the_result_tells_itself(planted: frozen_features.FrozenFeatures) -> Non
     assert figure.axes[0].get_xscale() == "log"
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers_and_columns_differ() -> None:
     phi, noisy, _ = _planted(_power_law(48, 0.4, 0.6), 700, 0.1, 4, 6)
     first, again = (frozen_features.run(phi, targets=noisy, trials=3, seed=2) for _ in range(2))

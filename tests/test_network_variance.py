@@ -224,6 +224,7 @@ def test_excesses_fall_as_one_over_the_size(small):
     assert np.allclose(halves, [0.5, 0.25], atol=0.12)
 
 
+@pytest.mark.slow
 def test_same_seed_same_result_and_another_seed_another():
     tiny = {
         **SMALL,

@@ -116,6 +116,7 @@ def test_the_result_tells_itself(found: task_changes.TaskChanges) -> None:
     assert len(figure.axes) == 6
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers() -> None:
     options = {"changes": [], "n": [16, 32, 64], "width": 8, "steps": 5, "seeds": 2, "trials": 2}
     first, again = (task_changes.run("photographs", **options, seed=4) for _ in range(2))

@@ -105,6 +105,7 @@ def test_the_same_seed_gives_the_same(planted_runs):
         assert not np.array_equal(one.kernel_n.trials, new.kernel_n.trials)
 
 
+@pytest.mark.slow
 def test_students_learn(tmp_path):
     """One dimension trained for real: the loss falls in n and in k, and the activations keep the dimension."""
     sizes = teacher_student.plan(**SMALL | {"n": (16, 64, 256), "steps": 400, "steps_k": 400}, quick=True)
