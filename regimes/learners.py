@@ -69,10 +69,11 @@ def gaussian(spectrum: Spectrum, samples: int, *, noise: float = 0.0) -> Learner
         noise: variance of the label noise.
 
     Raises:
-        ValueError: more than 20,000 modes, or a tail, which has no list of modes.
+        ValueError: more than 20,000 modes, or a tail, which has no list of modes; samples or noise out of range.
     """
     if not spectrum.modes <= 20_000:
         raise ValueError(f"`spectrum` must have at most 20,000 modes and no tail, got {spectrum.modes:g}.")
+    samples, noise = _checks.count("samples", samples), _checks.number("noise", noise, low=0)
     count = np.round(spectrum.multiplicity).astype(np.int64)
     lam = np.repeat(spectrum.eigenvalues, count)
     weights = np.sqrt(np.repeat(spectrum.power / spectrum.multiplicity, count))

@@ -200,3 +200,9 @@ def test_sizes_that_are_no_whole_numbers_and_losses_that_are_infinite_are_refuse
     alone[0, :, 0], alone[1, :, 1] = table[:, 0], table[:, 1]
     with pytest.raises(ValueError, match="all repeats"):
         hestness.analyse(N, SIZES, alone)
+
+
+@pytest.mark.parametrize(("samples", "noise", "words"), [(-3, 0.0, "`samples`"), (64, -1.0, "`noise`")])
+def test_the_theorys_own_model_refuses_what_it_cannot_draw(samples, noise, words):
+    with pytest.raises(ValueError, match=words):
+        learners.gaussian(Spectrum(np.ones(3), np.ones(3), np.ones(3)), samples, noise=noise)
