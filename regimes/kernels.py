@@ -283,7 +283,9 @@ def _kernel(model: Model) -> Callable[..., Any]:
 
     function = _network(model, 1)[2]
     symmetric = jax.jit(lambda x: function(x, None, model.kind))
-    general = jax.jit(lambda x, y: function(x, y, model.kind))
+    # XLA's fused loops over the covariances of all pairs of pixels crash on some CPUs (jaxlib 0.10.2, AVX-512).
+    options = {"xla_disable_hlo_passes": "fusion"} if model.images else None
+    general = jax.jit(lambda x, y: function(x, y, model.kind), compiler_options=options)
     return lambda x, y: symmetric(x) if y is None else general(x, y)
 
 

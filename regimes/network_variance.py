@@ -232,7 +232,7 @@ def run(
     losses: Sequence[str] = LOSSES,
     batches: Sequence[int] = (16,),
     shallow: Sequence[str] = ("shallow-relu", "shallow-erf"),
-    widths: Sequence[int] = (64, 128, 256, 512),
+    widths: Sequence[int] = (128, 256, 512, 1024),
     samples: int = 64,
     seeds: int = 20,
     pool: int = 512,

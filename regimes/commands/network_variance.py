@@ -22,7 +22,7 @@ def command(
     batch: Annotated[
         list[int] | None, typer.Option(help="Samples in a batch of sgd; may be repeated. Default: 16.")
     ] = None,
-    widths: Annotated[str, typer.Option(help="Widths, separated by commas.")] = "64,128,256,512",
+    widths: Annotated[str, typer.Option(help="Widths, separated by commas.")] = "128,256,512,1024",
     samples: Annotated[int, typer.Option(help="Training samples along the width.")] = 64,
     seeds: Annotated[int, typer.Option(help="Random starts at each width.")] = 20,
     pool: Annotated[int, typer.Option(help="Samples that are divided into shards.")] = 512,
@@ -64,13 +64,12 @@ def command(
     with console.progress() as begin:
         result = network_variance.run(**options, checkpoint=checkpoint, progress=begin("variance"))  # type: ignore[arg-type]
     screen = Console()
-    table = console.table(
-        "Excess of the test loss and its exponent", ("network", "axis", "over", "expected", "measured")
-    )
-    table.add_column("verdict")
+    headings = ("network", "along", "over", "expected", "measured", "verdict")
+    title = "Excess of the test loss and its exponent"
+    table = console.table(title, headings, wraps=("network", "over", "verdict"))
     for one in result.checks:
-        read = f"{one.exponent}" + (" (loss lowered)" if one.sign < 0 else "")
-        table.add_row(str(one.case), one.axis, one.quantity, f"{one.expected:g}", read, one.verdict)
+        said = one.verdict + (" (finite size lowers the loss)" if one.sign < 0 else "")
+        table.add_row(str(one.case), one.axis, one.quantity, f"{one.expected:g}", f"{one.exponent}", said)
     screen.print(table)
     paths = console.save(result, network_plots.network_variance(result), out, options)
     console.written(screen, out, paths)

@@ -197,6 +197,7 @@ def _run(
 
 
 def _read(file: Path, allow_outside: bool, modules: list[str] | None) -> Any:
+    from regimes import repeats as repeats  # registers the whole experiments
     from regimes import sweep
 
     for name in modules or ():

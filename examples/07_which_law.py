@@ -2,7 +2,7 @@
 
 The losses of kernel regression on handwritten digits are measured at 16 sizes; the eleven smaller ones are a table
 such as anybody has. Four questions are put to it, and the answers are checked on the sizes that were kept back. Run
-with `uv run python examples/08_which_law.py [figure.png]`; the figure goes to example-output/08_which_law.png.
+with `uv run python examples/07_which_law.py [figure.png]`; the figure goes to example-output/07_which_law.png.
 """
 
 import sys
@@ -40,7 +40,7 @@ for law, plan in plans.items():
 verdict = rg.classify.classify(line, seed=0)
 print(verdict)
 
-out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/08_which_law.png")
+out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/07_which_law.png")
 out.parent.mkdir(parents=True, exist_ok=True)
 rg.plots.fits([found]).savefig(out, dpi=150)
 

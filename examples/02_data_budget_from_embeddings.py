@@ -2,8 +2,8 @@
 
 A small network is trained on half of the digits and then frozen. Its hidden layer is the embedding of the other half,
 of which a few hundred are labelled. Their losses are predicted for more labels than there are, with a band, and
-checked on the images that were held out. Run with `uv run python examples/06_data_budget_from_embeddings.py
-[figure.png]`; the figure goes to example-output/06_data_budget.png.
+checked on the images that were held out. Run with `uv run python examples/02_data_budget_from_embeddings.py
+[figure.png]`; the figure goes to example-output/02_data_budget.png.
 """
 
 import sys
@@ -51,7 +51,7 @@ ax.axvline(labelled, color="0.5", lw=1, ls=":")
 ax.axhline(goal, color="0.5", lw=1, ls="--")
 ax.set(xscale="log", yscale="log", xlabel="labelled images n", ylabel="squared error of the one-hot labels")
 ax.legend(frameon=False, loc="lower left")
-out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/06_data_budget.png")
+out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/02_data_budget.png")
 out.parent.mkdir(parents=True, exist_ok=True)
 figure.savefig(out, dpi=150)
 
