@@ -40,13 +40,16 @@ def save(result: Any, figure: Any, folder: Path, settings: Mapping[str, Any]) ->
     """
     from regimes import folders
 
-    record = {"experiment": result.name, "versions": folders.versions(), "settings": dict(settings), **result.record()}
+    frames = result.tables()
+    stored = [f"{result.name}.svg", f"{result.name}.png", *(f"{name}.csv" for name in frames)]
+    about = {"experiment": result.name, "summary": str(result), "files": stored, "versions": folders.versions()}
+    record = {**about, "settings": dict(settings), **result.record()}
     writers: dict[str, Callable[[Path], Any]] = {
         f"{result.name}.png": lambda path: figure.savefig(path, format="png", dpi=200),
         f"{result.name}.svg": lambda path: figure.savefig(path, format="svg"),
         "run.json": lambda path: folders.write_json(path, record),
     }
-    for name, frame in result.tables().items():
+    for name, frame in frames.items():
         writers[f"{name}.csv"] = functools.partial(frame.to_csv, index=False)
     return folders.write(folder, writers)
 
@@ -56,11 +59,11 @@ def written(console: Console, folder: Path, paths: Sequence[Path]) -> None:
     say(console, f"Written to {folder}/: {', '.join(path.name for path in paths)}")
 
 
-def table(title: str, headings: Sequence[str]) -> Table:
-    """An empty table as all commands have them."""
+def table(title: str, headings: Sequence[str], *, wraps: Sequence[str] = ()) -> Table:
+    """An empty table as all commands have them; only the columns `wraps` may break their text."""
     made = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in headings:
-        made.add_column(heading, no_wrap=True)
+        made.add_column(heading, no_wrap=heading not in wraps)
     return made
 
 
