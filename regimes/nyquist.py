@@ -7,6 +7,9 @@ learner that is limited to this band; a learner with modes beyond it aliases and
     rate = nyquist.rate(spectrum)
     limited = nyquist.limited(spectrum)              # the learner that keeps the band only
     theory.predict_curve(limited, n=[10, 20, 40])
+
+Near the rate, solve for the coefficients of the modes and not with the Gram matrix, whose condition number is the
+square of theirs: on random points of the circle rounding then stays below 1e-10 of the power (see docs/rosenfeld.md).
 """
 
 import dataclasses
@@ -16,7 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regimes import _checks, equivalents
+from regimes.results import Values
 from regimes.spectrum import Spectrum
+
+Array = np.ndarray
 
 
 class Rate(NamedTuple):
@@ -131,3 +137,50 @@ def _last(spectrum: Spectrum, tolerance: float) -> int | None:
     beyond = spectrum.total_power - np.cumsum(spectrum.power)  # power after each level
     beyond = np.where(beyond < 1e-14 * spectrum.total_power, 0.0, beyond)
     return int(np.flatnonzero(beyond <= allowed)[0])
+
+
+def regular(eigenvalues: Any, power: Any, n: Any, *, ridge: float = 0.0, noise: float = 0.0) -> Values:
+    """The exact loss of kernel ridge regression on n equidistant points of the circle, averaged over their offset.
+
+    Frequencies that differ by a multiple of n are the same on the points: those of residue r share what is seen there,
+    each a part lambda_k/(L_r + ridge/n) with L_r the sum over the residue. With p_k the power at k (of both signs)
+
+        L = sum_k { (1 - s_k)^2 p_k + s_k^2 (P_r - p_k) + s_k^2 noise/n } + noise,  s_k = lambda_k/(L_r + ridge/n),
+
+    P_r the sum of p over the residue. Of equal eigenvalues on B frequencies, both signs counted, and power spread
+    evenly over them, 1 - n/B is left, as with random points; but noise adds only noise B/n from n = B on: no peak.
+
+    Args:
+        eigenvalues: c_0, c_1, ... of the stationary kernel, as in [circle][regimes.spectra.circle], none negative.
+        power: of the target at frequency 0, and in the pair of sine and cosine at 1, 2, ...; as many.
+        n: numbers of points.
+        ridge: added to the diagonal of the Gram matrix.
+        noise: variance of the label noise.
+
+    Raises:
+        ValueError: lengths that differ, negative values, a number of points that is not whole or below 1.
+
+    Source: Spigler et al. 2020 (arXiv:1905.10843) for lattices; with noise and the average over the offset, here.
+    """
+    values, squares = (
+        _checks.finite_array(name, value, ndim=1) for name, value in (("eigenvalues", eigenvalues), ("power", power))
+    )
+    if len(values) != len(squares):
+        raise ValueError(f"`power` must be as long as `eigenvalues`, {len(values)}, got {len(squares)}.")
+    if min(values.min(), squares.min()) < 0:
+        raise ValueError("`eigenvalues` and `power` must not be negative.")
+    sizes = _checks.finite_array("n", n, ndim=(0, 1))
+    if np.any(sizes < 1) or np.any(sizes != np.rint(sizes)):
+        raise ValueError(f"`n` must be whole numbers of at least 1, got {sizes.min():g}.")
+    ridge, noise = _checks.number("ridge", ridge, low=0), _checks.number("noise", noise, low=0)
+    k = np.arange(1 - len(values), len(values))
+    values, squares = values[np.abs(k)], np.where(k == 0, squares[0], squares[np.abs(k)] / 2)
+    losses = []
+    for size in sizes.reshape(-1).astype(np.int64):
+        residue = k % size
+        shared = np.bincount(residue, values, size)[residue] + ridge / size
+        share = np.where(shared > 0, values / np.where(shared > 0, shared, 1.0), 0.0)
+        others = np.bincount(residue, squares, size)[residue] - squares
+        others = np.maximum(others, 0.0)  # rounding
+        losses.append(np.sum((1 - share) ** 2 * squares + share**2 * (others + noise / size)) + noise)
+    return np.array(losses).reshape(sizes.shape)[()]

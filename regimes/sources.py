@@ -73,13 +73,13 @@ def budget(
         time: gradient-flow time; infinite for training to the end.
 
     Raises:
-        ValueError: values out of range, NaN.
+        ValueError: values that are no numbers, out of range or NaN; shapes that do not go together.
 
     Valid when: Gaussian universality holds, as for [loss][regimes.equivalents.loss].
 
     Source: Rosenfeld 2021 (arXiv:2108.07686) for the names; as shares of the deterministic equivalent, here.
     """
-    n, k, ridge, noise, time = np.broadcast_arrays(n, k, ridge, noise, np.asarray(time, dtype=np.float64))
+    n, k, ridge, noise, time = _together(n=n, k=k, ridge=ridge, noise=noise, time=time)
     (n, k, ridge, noise), shape = equivalents._flat(n=n, k=k, ridge=ridge, noise=noise)
     time = time.ravel()  # checked by `gradient_flow`
     loss = np.asarray(dynamics.gradient_flow(spectrum, time, n, k, ridge, noise))
@@ -106,8 +106,9 @@ def bayes(spectrum: Spectrum, n: Any, noise: Any = 0.0) -> Values:
         noise: variance of the label noise.
 
     Raises:
-        ValueError: a target without power, values out of range.
+        ValueError: a target without power; values that are no numbers, or out of range.
     """
+    n, noise = _together(n=n, noise=noise)
     return equivalents.loss(matched(spectrum), n, np.inf, noise, noise)
 
 
@@ -133,3 +134,20 @@ def matched(spectrum: Spectrum) -> Spectrum:
         tail=spectrum.tail_power,
         replicates=(),
     )
+
+
+def _together(**arguments: Any) -> tuple[Array, ...]:
+    """Named numbers as float64 arrays of a common shape."""
+    arrays = {}
+    for name, value in arguments.items():
+        try:
+            arrays[name] = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"`{name}` must be a number or an array of numbers, got {value!r}.") from None
+        if not arrays[name].size:
+            raise ValueError(f"`{name}` is empty (shape {arrays[name].shape}).")
+    try:
+        return tuple(np.broadcast_arrays(*arrays.values()))
+    except ValueError:
+        shapes = ", ".join(f"`{name}` {array.shape}" for name, array in arrays.items() if array.ndim)
+        raise ValueError(f"these shapes do not go together: {shapes}; pass arrays that broadcast.") from None

@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import oracles
 import pytest
 from scipy.special import eval_legendre, sph_harm_y
 
@@ -137,3 +138,68 @@ def test_bad_tolerance_is_named(wide, tolerance):
 def test_a_target_without_power_is_refused():
     with pytest.raises(ValueError, match="without power"):
         nyquist.rate(Spectrum(np.ones(2), np.zeros(2), np.ones(2)))
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
+@pytest.mark.parametrize("n", [1, 2, 7, 12, 20])
+def test_regular_points_have_the_loss_of_a_regression_on_them(rng, n, ridge):
+    """Against the aliasing oracle, averaged over the phases that the offset of the points makes random."""
+    values, power = np.arange(1, 12.0) ** -1.7, rng.uniform(0, 1, 11)
+    losses = []
+    for _ in range(1500):
+        half = np.sqrt(power / 2) * np.exp(2j * np.pi * rng.uniform(size=11))
+        half[0] = math.sqrt(power[0]) * rng.choice([-1, 1])
+        both = np.concatenate([half[:0:-1].conj(), half])
+        losses.append(oracles.lattice_loss(np.concatenate([values[:0:-1], values]), both, n, ridge))
+    error = np.std(losses) / math.sqrt(len(losses))
+    assert nyquist.regular(values, power, n, ridge=ridge) == pytest.approx(np.mean(losses), abs=4 * error + 1e-12)
+
+
+def test_regular_points_learn_a_flat_band_in_a_straight_line_and_noise_makes_no_peak():
+    flat, power = np.ones(BAND + 1), np.where(np.arange(BAND + 1) > 0, 2.0, 1.0) / 41
+    n = np.array([1, 13, 40, 41, 42, 100])
+    assert nyquist.regular(flat, power, n) == pytest.approx(np.maximum(1 - n / 41, 0), abs=1e-12)
+    noisy = nyquist.regular(flat, power, n, noise=0.1)
+    assert noisy[3:] == pytest.approx(0.1 * (1 + 41 / n[3:]))
+    assert np.all(np.diff(noisy) < 0)
+
+
+def test_regular_points_with_noise_have_the_loss_of_simulated_ones(rng):
+    values, power, n, noise = 1 / (1 + np.arange(31.0) ** 2), np.where(np.arange(31) < 4, 1.0, 0.0), 9, 0.2
+    frequencies = np.arange(1, 31)
+    grid = 2 * np.pi * np.arange(64) / 64
+
+    def modes(x):
+        waves = frequencies * x[:, None]
+        return np.concatenate([np.ones((len(x), 1)), np.sqrt(2) * np.cos(waves), np.sqrt(2) * np.sin(waves)], axis=1)
+
+    lam, squares = (np.concatenate([[one[0]], one[1:], one[1:]]) for one in (values, power))
+    squares[1:] /= 2
+    losses = []
+    for _ in range(1500):
+        x = 2 * np.pi * (np.arange(n) + rng.uniform()) / n
+        weights = np.sqrt(squares) * rng.standard_normal(61)
+        y = modes(x) @ weights + math.sqrt(noise) * rng.standard_normal(n)
+        gram, cross = (modes(x) * lam) @ modes(x).T, (modes(grid) * lam) @ modes(x).T
+        losses.append(np.mean((cross @ np.linalg.solve(gram, y) - modes(grid) @ weights) ** 2) + noise)
+    expected, error = np.mean(losses), np.std(losses) / math.sqrt(len(losses))
+    assert nyquist.regular(values, power, n, noise=noise) == pytest.approx(expected, abs=4 * error)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"power": [1.0]}, "`power` must be as long"),
+        ({"eigenvalues": [1.0, -1.0]}, "must not be negative"),
+        ({"eigenvalues": []}, "`eigenvalues` is empty"),
+        ({"power": [1.0, math.nan]}, "`power` holds 1 NaN"),
+        ({"n": 1.5}, "`n` must be whole"),
+        ({"n": [3, 0]}, "`n` must be whole"),
+        ({"n": "ten"}, "`n` must be numeric"),
+        ({"ridge": -1}, "`ridge`"),
+        ({"noise": -1}, "`noise`"),
+    ],
+)
+def test_regular_points_refuse_bad_input(changes, words):
+    with pytest.raises(ValueError, match=words):
+        nyquist.regular(**{"eigenvalues": [1.0, 0.5], "power": [0.0, 1.0], "n": 3} | changes)

@@ -104,11 +104,25 @@ def test_printing_says_the_shares(law):
         ({"n": 10, "k": -1}, "`k`"),
         ({"n": 10, "noise": -0.1}, "`noise`"),
         ({"n": 10, "time": -1}, "`time`"),
+        ({"n": "ten"}, "`n` must be a number"),
+        ({"n": 10, "k": None}, "`k`"),
+        ({"n": 10, "ridge": "best"}, "`ridge` must be a number"),
+        ({"n": 10, "noise": [0.1, "x"]}, "`noise` must be a number"),
+        ({"n": 10, "time": "long"}, "`time` must be a number"),
+        ({"n": []}, "`n` is empty"),
+        ({"n": [1, 2], "k": [1, 2, 3]}, "`n` .2,., `k` .3,."),
     ],
 )
 def test_bad_input_is_named(law, arguments, words):
     with pytest.raises(ValueError, match=words):
         sources.budget(law, **arguments)
+
+
+def test_bayes_names_what_is_no_number(law):
+    with pytest.raises(ValueError, match="`n` must be a number"):
+        sources.bayes(law, "ten")
+    with pytest.raises(ValueError, match="`noise` must be a number"):
+        sources.bayes(law, 10, "little")
 
 
 def test_a_target_without_power_has_no_matched_kernel():
