@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from regimes.commands import classify, doctor, fit, network, plan, predict, sweep, theory, verify
+from regimes.commands import classify, doctor, fit, network, plan, predict, report, reproduce, sweep, theory, verify
 
 app = typer.Typer(
     help="Kernel and random-feature theory of neural scaling regimes.",
@@ -22,10 +22,12 @@ for command in (
     fit.fit,
     classify.classify,
     plan.plan,
+    report.report,
     doctor.doctor,
 ):
     app.command()(command)
 app.add_typer(network.app, name="network")
+app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(sweep.app, name="sweep")
 
 

@@ -4,34 +4,45 @@
     print(found)                     # beta_g of the loss, beta_p of the model size, three regions
 
 `train(rows, size, seed)` trains a model of that size on these rows of a training set and returns its loss on a
-validation set that is always the same. Shards are nested and grow by a factor of two; for each, models are searched for
-the one with the smallest validation loss. The lower envelope of these losses is the learning curve, and the smallest
-model that is nearly as good is the size that the data ask for.
+validation set that is always the same, or several losses, one for each setting that was tried, such as ridges. Shards
+are nested and grow by a factor of two; for each, models are searched for the one with the smallest validation loss. The
+lower envelope of these losses is the learning curve, and the smallest model that is nearly as good is the size that the
+data ask for.
+
+The smallest of several noisy losses is too small. So what is best, a setting or a size, is chosen on the other repeats,
+and the loss there is read from the one left out: one setting for each number of samples and size, as the theory's
+optimum is, not the one that happens to suit a single draw.
 """
 
 import dataclasses
 import functools
+import json
 import math
-from collections.abc import Callable
+import time as clock
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from regimes import _checks, fits, laws
+from regimes import _checks, fits, folders, laws
 from regimes.results import Estimate, LearningCurve, log_slope
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray
-Train = Callable[[Array, int, int], float]
-"""Called with (rows of the training set, size of the model, seed); returns the validation loss."""
+Train = Callable[[Array, int, int], Any]
+"""Called with (rows of the training set, size of the model, seed); returns the validation loss, or a sequence of them,
+one for each setting, always the same settings in the same order."""
 Progress = Callable[[str, float], None]
 """Called with (what is being done, share of the whole that is done)."""
 
 SEARCHES = ("bracket", "grid")
+_SAVED = 5.0
+"""Seconds between two looks at the disk."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Hestness:
     sizes: Float64[Array, " sizes"]
     """Sizes of the models that were offered."""
     losses: Float64[Array, "repeats shards sizes"]
-    """Validation losses; NaN where the search did not look."""
+    """Validation losses, each at the setting that is best in the other repeats; NaN where the search did not look."""
     curve: LearningCurve
     """The lower envelope. With several repeats the size is chosen on the others and the loss read from the one left
     out, so that choosing the smallest of noisy losses does not make it too small. Where many sizes are as good as one
@@ -75,11 +86,12 @@ class Hestness:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.source}: {len(self.n)} shards from {self.n[0]:g} to {self.n[-1]:g} samples, models of "
-            f"{self.sizes[0]:g} to {self.sizes[-1]:g}",
+            f"{self.source}: {len(self.n)} shards from {self.n[0]:g} to {self.n[-1]:g} samples"
+            + (f", models of {self.sizes[0]:g} to {self.sizes[-1]:g}" if len(self.sizes) > 1 else ""),
             f"beta_g = {self.beta_g} of the loss above {self.floor:.4g}",
-            f"beta_p = {self.beta_p} of the smallest model within {self.tolerance:.0%} of the best",
         ]
+        if len(self.sizes) > 1:
+            lines.append(f"beta_p = {self.beta_p} of the smallest model within {self.tolerance:.0%} of the best")
         if self.regions is not None:
             start, end = self.regions["start"].value, self.regions["end"].value
             lines.append(f"power law from n = {start:.3g} to n = {end:.3g} ({self.regions.status.value})")
@@ -119,82 +131,109 @@ def procedure(
     sizes: Any,
     *,
     smallest: int | None = None,
+    largest: int | None = None,
     repeats: int = 3,
     search: str = "bracket",
     floor: float | None = None,
     tolerance: float = 0.2,
     level: float = 0.9,
+    paired: bool = False,
+    description: str = "",
     seed: int = 0,
+    checkpoint: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Hestness:
     """Train models of several sizes on nested shards, and read the envelope.
 
     Args:
         train: the training function; its randomness must come from the seed that it is given.
-        samples: rows of the training set, which is the largest shard.
-        sizes: sizes of models, at least three, best in equal ratios.
-        smallest: smallest shard; 1/256 of the samples, at least 4, by default. Shards double from there.
+        samples: rows of the training set.
+        sizes: sizes of models, at least three, best in equal ratios; or one, whatever its value, for a learner without
+            a size, such as a kernel: then there is a curve and no beta_p.
+        smallest: smallest shard; 1/256 of the largest, at least 4, by default. Shards double from there.
+        largest: largest shard; all samples by default, and then all repeats have the same largest shard.
         repeats: how often all is done, each time with another order of the rows and other seeds.
         search: "bracket" looks around the best size of the shard before until the best has worse neighbours, which
             finds the minimum of a loss that falls and then rises with the size; "grid" trains all.
         floor: irreducible loss where it is known; fitted otherwise.
         tolerance: share of the reducible loss that an adequate model may lose.
         level: coverage of the intervals, by deleting one repeat at a time.
+        paired: give `train` one seed for all runs of a repeat, so that models of different sizes can share what is
+            drawn at random and their differences are less noisy; otherwise each run has its own.
+        description: what is trained; told in the result, and compared with that of the checkpoint.
         seed: of the orders and of the seeds that `train` gets.
+        checkpoint: folder in which finished losses are kept: the same call goes on from there.
         progress: called with (what is being done, share).
 
     Raises:
-        ValueError: too few samples or sizes, an unknown search, a loss that is not a positive number.
+        ValueError: too few samples or sizes, an unknown search, a loss that is not a positive number, another number of
+            losses than before; a checkpoint of another procedure.
 
     Source: Hestness et al. 2017 (arXiv:1712.00409), section 3.
     """
     samples, repeats = _checks.count("samples", samples, low=8), _checks.count("repeats", repeats)
     offered = np.unique(_checks.finite_array("sizes", sizes, ndim=1))
-    if len(offered) < 3 or offered[0] <= 0:
-        raise ValueError(f"`sizes` must hold at least three different positive sizes, got {list(sizes)}.")
+    if len(offered) not in (1, *range(3, len(offered) + 1)) or offered[0] <= 0:
+        raise ValueError(f"`sizes` must hold at least three different positive sizes, or one, got {list(sizes)}.")
     if (offered != np.rint(offered)).any():
         raise ValueError(f"`sizes` must be whole numbers, got {offered[offered != np.rint(offered)][0]:g}.")
     seed = _checks.count("seed", seed, low=0)
     search = _checks.choice("search", search, SEARCHES)
-    least = max(4, samples // 256) if smallest is None else _checks.count("smallest", smallest, low=1, high=samples)
-    shards = [samples]
+    most = samples if largest is None else _checks.count("largest", largest, low=8, high=samples)
+    least = max(4, most // 256) if smallest is None else _checks.count("smallest", smallest, low=1, high=most)
+    shards = [most]
     while shards[-1] // 2 >= least:
         shards.append(shards[-1] // 2)
     shards.reverse()
     if len(shards) < 3:
-        raise ValueError(f"`samples` of {samples} give {len(shards)} shards from {least} on; at least 3 are needed.")
+        raise ValueError(f"`samples` of {most} give {len(shards)} shards from {least} on; at least 3 are needed.")
     losses = np.full((repeats, len(shards), len(offered)), np.nan)
+    runs: dict[tuple[int, int, int], Array] = {}
     orders = [np.random.default_rng([seed, repeat]).permutation(samples) for repeat in range(repeats)]
+    drawn_from = {"samples": samples, "shards": shards, "sizes": offered, "paired": paired, "seed": seed}
+    kept = _Kept(checkpoint, {"description": description, **drawn_from})
 
     def look(repeat: int, shard: int, place: int) -> float:
-        if math.isnan(losses[repeat, shard, place]):
-            drawn = int(np.random.default_rng([seed, repeat, shard, place]).integers(2**31))
-            loss = float(train(orders[repeat][: shards[shard]], int(offered[place]), drawn))
-            if not (math.isfinite(loss) and loss > 0):
+        cell = (repeat, shard, place)
+        if cell not in runs:
+            found = kept.get(cell)
+            if found is None:
+                path = [seed, repeat] if paired else [seed, repeat, shard, place]
+                drawn = int(np.random.default_rng(path).integers(2**31))
+                returned = train(orders[repeat][: shards[shard]], int(offered[place]), drawn)
+                found = _losses(returned, shards[shard], float(offered[place]))
+                kept.put(cell, found)
+            if runs and len(found) != len(next(iter(runs.values()))):
                 raise ValueError(
-                    f"`train` must return a positive loss; got {loss!r} for {shards[shard]} samples and size "
-                    f"{offered[place]:g}."
+                    f"`train` must return as many losses each time, one for each setting; got {len(found)} and "
+                    f"{len(next(iter(runs.values())))}."
                 )
-            losses[repeat, shard, place] = loss
-        return float(losses[repeat, shard, place])
+            runs[cell] = found
+            losses[cell] = found.min()
+        return float(losses[cell])
 
-    for repeat in range(repeats):
-        place = 0
-        for shard, count in enumerate(shards):
-            if progress is not None:
-                done = (repeat * len(shards) + shard) / (repeats * len(shards))
-                progress(f"repeat {repeat + 1} of {repeats}, {count} samples", done)
-            if search == "grid":
-                for each in range(len(offered)):
-                    look(repeat, shard, each)
-            else:
-                place = _bracket(functools.partial(look, repeat, shard), place, len(offered))
-    for shard, place in np.argwhere(np.isfinite(losses).any(axis=0)):  # what one repeat looked at, all do
+    try:
         for repeat in range(repeats):
-            look(repeat, int(shard), int(place))
-    return analyse(
-        shards, offered, losses, floor=floor, tolerance=tolerance, level=level, source=f"{repeats} repeats measured"
-    )
+            place = 0
+            for shard, count in enumerate(shards):
+                if progress is not None:
+                    done = (repeat * len(shards) + shard) / (repeats * len(shards))
+                    progress(f"repeat {repeat + 1} of {repeats}, {count} samples", done)
+                if search == "grid":
+                    for each in range(len(offered)):
+                        look(repeat, shard, each)
+                else:
+                    place = _bracket(functools.partial(look, repeat, shard), place, len(offered))
+        for shard, place in np.argwhere(np.isfinite(losses).any(axis=0)):  # what one repeat looked at, all do
+            for repeat in range(repeats):
+                look(repeat, int(shard), int(place))
+    finally:
+        kept.save()
+    for shard, place in np.argwhere(np.isfinite(losses[0])):
+        settings = np.stack([runs[repeat, int(shard), int(place)] for repeat in range(repeats)])
+        losses[:, shard, place] = np.diagonal(settings[:, _chosen(settings)])
+    source = f"{description}, {repeats} repeats" if description else f"{repeats} repeats measured"
+    return analyse(shards, offered, losses, floor=floor, tolerance=tolerance, level=level, source=source)
 
 
 def analyse(
@@ -266,6 +305,7 @@ def analyse(
     left_out = [exponents(np.delete(trials, r, axis=0), np.delete(every, r))[:2] for r in every] if repeats > 1 else []
     window = (float(shards[0]), float(shards[-1]))
     best = np.argmin(np.where(np.isfinite(table).all(axis=0), table.sum(axis=0), np.inf), axis=1)
+    edges = (0, len(offered) - 1) if len(offered) > 1 else ()
     return Hestness(
         shards,
         offered,
@@ -273,7 +313,7 @@ def analyse(
         curve,
         ground,
         adequate,
-        np.isin(best, (0, len(offered) - 1)).astype(np.float64),
+        np.isin(best, edges).astype(np.float64),
         _jackknife(beta_g, [one[0] for one in left_out], level, window, "power law above the floor"),
         _jackknife(beta_p, [one[1] for one in left_out], level, window, "power law through the adequate sizes"),
         tolerance,
@@ -289,6 +329,64 @@ def _bracket(look: Callable[[int], float], place: int, count: int) -> int:
         if best == place:
             return place
         place = best
+
+
+class _Kept:
+    """Finished losses in a file, written every few seconds."""
+
+    def __init__(self, folder: Path | str | None, settings: Mapping[str, Any]) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings), default=lambda value: value.tolist()))
+        self.losses: dict[str, list[float]] = {}
+        self.saved = clock.monotonic()
+        if self.folder is None or not (self.folder / "losses.json").exists():
+            return
+        try:
+            found = json.loads((self.folder / "losses.json").read_text(encoding="utf-8"))
+            settings, self.losses = found["settings"], found["losses"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"`checkpoint`: {self.folder / 'losses.json'} is no file of losses; remove it.") from None
+        other = [name for name, value in self.settings.items() if settings.get(name) != value]
+        if other:
+            raise ValueError(
+                f"`checkpoint`: {str(self.folder)!r} holds the losses of another procedure (other {', '.join(other)}); "
+                "take another folder."
+            )
+
+    def get(self, cell: tuple[int, int, int]) -> Array | None:
+        found = self.losses.get("-".join(map(str, cell)))
+        return None if found is None else np.array(found, dtype=np.float64)
+
+    def put(self, cell: tuple[int, int, int], losses: Array) -> None:
+        self.losses["-".join(map(str, cell))] = losses.tolist()
+        if clock.monotonic() - self.saved > _SAVED:
+            self.save()
+
+    def save(self) -> None:
+        if self.folder is not None:
+            record = {"settings": self.settings, "losses": self.losses}
+            folders.write(self.folder, {"losses.json": lambda path: folders.write_json(path, record)})
+            self.saved = clock.monotonic()
+
+
+def _losses(returned: Any, samples: int, size: float) -> Array:
+    """What a training function returned: one positive loss for each setting."""
+    try:
+        found = np.atleast_1d(np.asarray(returned, dtype=np.float64))
+    except (TypeError, ValueError):
+        found = np.array([np.nan])
+    if found.ndim != 1 or not found.size or not (np.isfinite(found) & (found > 0)).all():
+        raise ValueError(
+            f"`train` must return a positive loss, or several; got {returned!r} for {samples} samples, size {size:g}."
+        )
+    return found
+
+
+def _chosen(settings: Array) -> Array:
+    """For each repeat the setting with the smallest mean loss in the others; with one repeat the smallest."""
+    if len(settings) == 1:
+        return np.argmin(settings, axis=1)
+    return np.argmin(settings.sum(axis=0) - settings, axis=1)
 
 
 def _envelope(table: Array, repeat: int) -> Array:

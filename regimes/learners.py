@@ -1,6 +1,7 @@
-"""Training functions for the method of `hestness`: random features with the best ridge, and networks.
+"""Training functions for the method of `hestness`: kernels, random features, networks, and the theory's own model.
 
-Each is made for a task, whose last samples become the validation set, and is called with (rows, size, seed).
+Each is made for a task, of which a part is set aside for validation, and is called with (rows, size, seed). Those with
+a ridge return the losses of many, a factor of 1.47 apart, of which `hestness` chooses one for each (n, size).
 """
 
 import dataclasses
@@ -16,52 +17,98 @@ from regimes.results import Estimate
 from regimes.spectrum import Spectrum
 
 Array = np.ndarray
-_RIDGES = 61
+RIDGES = np.geomspace(1e-9, 10, 61)
+"""Ridges that are tried, in units of n times the trace of the kernel."""
 
 
 class Learner(NamedTuple):
     """A way to train, ready for [procedure][regimes.hestness.procedure]."""
 
-    train: Callable[[Array, int, int], float]
-    """From (rows, size, seed) to the validation loss."""
+    train: Callable[[Array, int, int], Any]
+    """From (rows, size, seed) to the validation loss, or to one for each ridge."""
     samples: int
     """Rows of the training set."""
     description: str
     """What is trained on what."""
 
 
-def random_features(
+def kernel(
     task: tasks.Task, model: kernels.Model, *, validation: int | None = None, noise: float = 0.0, seed: int = 0
 ) -> Learner:
-    """Ridge regression on `size` random features of a model, with the ridge that is best on the validation set.
+    """Ridge regression with the kernel itself: infinitely many features, so that the size is not looked at.
 
     Args:
         task: inputs and targets.
-        model: what the features are drawn from.
-        validation: samples set aside; a quarter by default.
+        model: the kernel.
+        validation: samples set aside, drawn at random region by region; a quarter by default.
         noise: variance of label noise to add.
-        seed: of the noise.
+        seed: of the division and the noise.
 
     Raises:
         ValueError: a task without targets, too few samples.
     """
-    y, held = _targets(task, validation)
-    y = tasks.with_noise(y, noise, seed) if noise else y
-    x, count = task.x, len(y) - held
+    y, index, test = _divided(task, validation, noise, seed)
+    gram = model(task.x)
+    trace = float(np.mean(np.diag(gram)))
 
-    def train(rows: Array, size: int, drawn: int) -> float:
-        both = np.concatenate([rows, np.arange(count, len(y))])
-        features = model.features(x[both], size, drawn) / math.sqrt(size)
-        return _best_ridge(features[: len(rows)], y[rows], features[len(rows) :], y[count:])
+    def train(rows: Array, size: int, drawn: int) -> Array:
+        rows = index[rows]
+        values, vectors = linalg.eigh(gram[np.ix_(rows, rows)])
+        scores, against = vectors.T @ y[rows], gram[np.ix_(test, rows)] @ vectors
+        inverse = [1 / (np.maximum(values, 0) + ridge) for ridge in RIDGES * len(rows) * trace]
+        return np.array([_error(y[test], against @ (one[:, None] * scores)) for one in inverse])
 
-    return Learner(train, count, f"random features of {model} on {task.name}, the best ridge of each")
+    return Learner(train, len(index), f"kernel of {model} on {task.name}")
+
+
+def random_features(
+    task: tasks.Task,
+    model: kernels.Model,
+    *,
+    validation: int | None = None,
+    noise: float = 0.0,
+    most: int = 256,
+    width: int = 16,
+    seed: int = 0,
+) -> Learner:
+    """Ridge regression on `size` random features of a model; with the same seed, the first of any more.
+
+    Args:
+        task: inputs and targets.
+        model: what the features are drawn from.
+        validation: samples set aside, drawn at random region by region; a quarter by default.
+        noise: variance of label noise to add.
+        most: features to draw at once, best as many as will be asked for at most.
+        width: units in each hidden layer of the random networks; see [features][regimes.kernels.Model.features].
+        seed: of the division and the noise.
+
+    Raises:
+        ValueError: a task without targets, too few samples.
+    """
+    y, index, test = _divided(task, validation, noise, seed)
+    most, width = _checks.count("most", most), _checks.count("width", width)
+    drawn_last: dict[int, Array] = {}  # features of the last seed: drawing them takes longer than regression on few
+
+    def train(rows: Array, size: int, drawn: int) -> Array:
+        features = drawn_last.get(drawn)
+        if features is None or features.shape[1] < size:
+            features = model.features(task.x, max(size, most), drawn, width=width)
+            drawn_last.clear()
+            drawn_last[drawn] = features
+        phi = features[:, :size] / math.sqrt(size)
+        trace = float(np.mean(np.sum(features**2, axis=1))) / features.shape[1]
+        rows = index[rows]
+        return _losses(phi[rows], y[rows], trace, phi[test], y[test])
+
+    return Learner(train, len(index), f"random features of {model} on {task.name}")
 
 
 def gaussian(spectrum: Spectrum, samples: int, *, noise: float = 0.0) -> Learner:
-    """The theory's own model: Gaussian inputs with this spectrum, `size` random projections of them, the best ridge.
+    """The theory's own model: Gaussian inputs with this spectrum, `size` random projections of them, and ridges.
 
-    The loss is exact, over all inputs that there could be, as is the best ridge; all samples come from the rows' own
-    seeds, so that shards are nested.
+    The loss is exact, over all inputs that there could be. A seed draws a population of its own: a teacher, samples
+    and projections, all the same for all sizes and shards. So shards are nested where `procedure` pairs its runs, and
+    repeats are independent.
 
     Args:
         spectrum: listed modes; multiplicities are written out.
@@ -77,25 +124,30 @@ def gaussian(spectrum: Spectrum, samples: int, *, noise: float = 0.0) -> Learner
     count = np.round(spectrum.multiplicity).astype(np.int64)
     lam = np.repeat(spectrum.eigenvalues, count)
     weights = np.sqrt(np.repeat(spectrum.power / spectrum.multiplicity, count))
+    drawn_last: dict[int, tuple[Array, Array, Array, Array]] = {}
 
-    def train(rows: Array, size: int, drawn: int) -> float:
-        # One sample per row, the same whatever the shard; the teacher's signs belong to the seed.
-        z = np.stack([np.random.default_rng([7, int(row)]).standard_normal(len(lam) + 1) for row in rows])
-        rng = np.random.default_rng([drawn, size])
-        teacher = weights * rng.choice([-1.0, 1.0], len(lam))
-        y = z[:, :-1] @ teacher + math.sqrt(noise) * z[:, -1]
-        projection = np.sqrt(lam)[:, None] * rng.standard_normal((len(lam), size)) / math.sqrt(size)
-        u, s, vt = linalg.svd(z[:, :-1] @ projection, full_matrices=False)
-        scores, against = u.T @ y, projection @ vt.T
+    def population(drawn: int, size: int) -> tuple[Array, Array, Array, Array]:
+        """Teacher, labels of all samples, projections (modes, size) and projected samples, without 1/sqrt(size)."""
+        found = drawn_last.get(drawn)
+        if found is None or found[2].shape[1] < size:
+            z = np.random.default_rng([drawn, 1]).standard_normal((samples, len(lam) + 1))
+            teacher = weights * np.random.default_rng([drawn, 2]).choice([-1.0, 1.0], len(lam))
+            y = z[:, :-1] @ teacher + math.sqrt(noise) * z[:, -1]
+            projections = np.sqrt(lam)[:, None] * np.random.default_rng([drawn, 3]).standard_normal((size, len(lam))).T
+            found = (teacher, y, projections, z[:, :-1] @ projections)
+            drawn_last.clear()
+            drawn_last[drawn] = found
+        return found
 
-        def loss(ridge: float) -> float:
-            missed = teacher - against @ (s / (s**2 + ridge) * scores)
-            return float(missed @ missed) + noise
+    def train(rows: Array, size: int, drawn: int) -> Array:
+        teacher, y, projections, projected = population(drawn, size)
+        u, s, vt = linalg.svd(projected[rows, :size] / math.sqrt(size), full_matrices=False)
+        scores, against = u.T @ y[rows], projections[:, :size] @ vt.T / math.sqrt(size)
+        filters = s / (s**2 + (RIDGES * len(rows) * spectrum.trace)[:, None])
+        missed = teacher[:, None] - against @ (filters * scores).T
+        return np.asarray(np.sum(missed**2, axis=0) + noise)
 
-        ridges = np.geomspace(1e-10, 1e3, _RIDGES) * max(float(s[0] ** 2), 1e-300)
-        return min(loss(ridge) for ridge in ridges)
-
-    return Learner(train, samples, f"random projections of {len(lam)} Gaussian modes, the best ridge of each")
+    return Learner(train, samples, f"random projections of {len(lam)} Gaussian modes")
 
 
 def network(
@@ -104,37 +156,58 @@ def network(
     *,
     validation: int | None = None,
     classes: bool = False,
+    centred: bool = True,
+    noise: float = 0.0,
+    seed: int = 0,
     **options: Any,
 ) -> Learner:
     """A network of width `size`, trained with early stopping on the validation set.
 
+    With a batch, samples are repeated in turn until they are as many as the largest shard: the mean over them, which is
+    descended, is the same up to a share of n/samples, and one compiled program serves all n.
+
     Args:
         task: inputs and targets; for classes, targets that tell them apart by their largest column.
         model: the architecture.
-        validation: samples set aside; a quarter by default.
+        validation: samples set aside, drawn at random region by region; a quarter by default.
         classes: train with cross-entropy and return the cross-entropy; else the mean squared error of both.
+        centred: subtract the output at the start, so that narrow networks do not begin with a large loss.
+        noise: variance of label noise to add, for the mean squared error.
+        seed: of the division and the noise.
         options: of [train][regimes.training.train], such as steps, optimiser and rate.
 
     Raises:
-        ValueError: a task without targets, too few samples; options that `train` refuses.
+        ValueError: a task without targets, too few samples, noise for classes; options that `train` refuses.
     """
-    y, held = _targets(task, validation)
+    if classes and noise:
+        raise ValueError(f"`noise` is added to values, not to classes, got {noise:g}.")
+    y, index, held = _divided(task, validation, noise, seed)
     labels = np.argmax(y, axis=1) if classes else y
-    count, outputs = len(y) - held, y.shape[1]
+    outputs = y.shape[1]
     settings: dict[str, Any] = {"steps": 1000, "early_stopping": True, "loss": "cross-entropy" if classes else "mse"}
     settings |= options
 
     def train(rows: Array, size: int, drawn: int) -> float:
-        made = networks.network(model, size, outputs=outputs)
-        test = (task.x[count:], labels[count:])
+        made = networks.network(model, size, outputs=outputs, centred=centred)
+        test = (task.x[held], labels[held])
+        rows = index[rows]
+        rows = rows if settings.get("batch") is None else np.resize(rows, max(len(index), settings["batch"]))
         found = training.train(made, task.x[rows], labels[rows], test=test, seeds=[drawn], keep=False, **settings)
         return float(np.nanmin(found.test_loss))
 
-    return Learner(train, count, f"networks of the architecture of {model} on {task.name}, stopped early")
+    loss = "cross-entropy" if classes else "mean squared error"
+    return Learner(train, len(index), f"networks of the architecture of {model} on {task.name}, stopped early, {loss}")
 
 
 def predicted(
-    spectrum: Spectrum, n: Any, sizes: Any, *, noise: float = 0.0, tolerance: float = 0.2, floor: float | None = None
+    spectrum: Spectrum,
+    n: Any,
+    sizes: Any = None,
+    *,
+    noise: float = 0.0,
+    tolerance: float = 0.2,
+    floor: float | None = None,
+    level: float = 0.9,
 ) -> hestness.Hestness:
     """What the theory says of random features with the best ridge, read as the measurements are.
 
@@ -142,37 +215,70 @@ def predicted(
     beta <= 1+alpha; over a finite window of n both are the slopes of that window.
 
     Args:
-        spectrum: kernel and target.
+        spectrum: kernel and target; with replicates, the exponents get intervals.
         n: sizes of the shards.
-        sizes: numbers of features.
+        sizes: numbers of features; None for the kernel itself.
         noise: variance of the label noise.
         tolerance: share of the reducible loss that an adequate model may lose.
         floor: the irreducible loss; fitted, as from measurements, by default.
+        level: coverage of the intervals.
+
+    Raises:
+        ValueError: values out of range, a floor above a predicted loss.
     """
-    shards, offered = (_checks.finite_array(name, value, ndim=1) for name, value in (("n", n), ("sizes", sizes)))
-    losses = np.asarray(optima.optimal_ridge(spectrum, shards[:, None], offered, noise).loss)
-    found = hestness.analyse(shards, offered, losses, floor=floor, tolerance=tolerance, source="predicted")
+    shards = _checks.finite_array("n", n, ndim=1)
+    offered = np.ones(1) if sizes is None else _checks.finite_array("sizes", sizes, ndim=1)
+    level = _checks.level(level)
 
-    def exact(one: Estimate) -> Estimate:
-        return Estimate.exact(one.value, one.method.removesuffix(", one repeat"))
+    def read(one: Spectrum) -> hestness.Hestness | None:
+        k = np.array([math.inf]) if sizes is None else offered
+        losses = np.asarray(optima.optimal_ridge(one, shards[:, None], k, noise).loss)
+        if floor is not None and floor >= losses.min():
+            return None
+        return hestness.analyse(shards, offered, losses, floor=floor, tolerance=tolerance, source="predicted")
 
-    return dataclasses.replace(found, beta_g=exact(found.beta_g), beta_p=exact(found.beta_p))
+    found, drawn = read(spectrum), [read(one) for one in spectrum.replicates]
+    if found is None:
+        raise ValueError(f"`floor` of {floor:g} is above the smallest loss that this spectrum predicts.")
+
+    def sure(name: str) -> Estimate:
+        value = getattr(found, name)
+        method = value.method.removesuffix(", one repeat")
+        draws = np.array([getattr(one, name).value for one in drawn if one is not None])
+        draws = draws[np.isfinite(draws)]
+        if len(draws) < 2:
+            return Estimate.exact(value.value, method)
+        return Estimate.from_draws(value.value, draws, level=level, window=value.window, method=method)
+
+    return dataclasses.replace(found, beta_g=sure("beta_g"), beta_p=sure("beta_p"))
 
 
-def _targets(task: tasks.Task, validation: int | None) -> tuple[Array, int]:
+class _Divided(NamedTuple):
+    """Targets, and which samples are for training and validation."""
+
+    y: Array
+    train: Array
+    test: Array
+
+
+def _divided(task: tasks.Task, validation: int | None, noise: float, seed: int) -> _Divided:
     if task.y is None:
         raise ValueError(f"`task` {task.name} has no targets to learn.")
-    size = len(task.y)
-    held = size // 4 if validation is None else _checks.count("validation", validation)
-    if size - held < 8:
-        raise ValueError(f"`validation` of {held} leaves {size - held} of {size} samples to train on.")
-    return task.y, held
+    size, seed = len(task.y), _checks.count("seed", seed, low=0)
+    held = size // 4 if validation is None else _checks.count("validation", validation, high=size - 1)
+    train, test = task.split(held, seed)
+    if len(train) < 8:
+        raise ValueError(f"`validation` of {held} leaves {len(train)} of {size} samples to train on.")
+    return _Divided(tasks.with_noise(task.y, noise, seed), train, test)
 
 
-def _best_ridge(features: Array, y: Array, test: Array, y_test: Array) -> float:
-    """Smallest mean squared error over ridges, all from one decomposition."""
+def _losses(features: Array, y: Array, trace: float, test: Array, y_test: Array) -> Array:
+    """Mean squared errors for all ridges, from one decomposition."""
     u, s, vt = linalg.svd(features, full_matrices=False)
     scores, against = u.T @ y, test @ vt.T
-    ridges = np.geomspace(1e-10, 1e3, _RIDGES) * max(float(s[0] ** 2), 1e-300)
-    losses = [np.mean(np.sum((y_test - against @ ((s / (s**2 + r))[:, None] * scores)) ** 2, axis=1)) for r in ridges]
-    return float(min(losses))
+    filters = [s / (s**2 + ridge) for ridge in RIDGES * len(features) * trace]
+    return np.array([_error(y_test, against @ (one[:, None] * scores)) for one in filters])
+
+
+def _error(y: Array, fitted: Array) -> float:
+    return float(np.mean(np.sum((y - fitted) ** 2, axis=1)))

@@ -1,4 +1,4 @@
-"""Inputs and targets: real images, manifolds, teacher-student pairs, the user's own files.
+"""Inputs and targets: real images, text, manifolds, teacher-student pairs, the user's own files.
 
 A `Task` is a pool of samples. `Task.split` draws disjoint training and test sets from it, region by region
 where samples come from regions of a photograph, so that no pixel is shared.
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from regimes import _checks, _tangents, factor, files
+from regimes import characters as letters
 from regimes._precision import float64
 
 Array = np.ndarray
@@ -159,6 +160,40 @@ def digits() -> Task:
     return Task("digits", x, one_hot(data.target), description="scikit-learn's 8 x 8 digits, ten classes")
 
 
+def characters(count: int | None = 4000, *, context: int = 8, text: str | None = None, seed: int = 0) -> Task:
+    """The next character of a text from the ones before it: Shakespeare's sonnets, or a text of yours.
+
+    Each character before is an indicator over [ALPHABET][regimes.characters.ALPHABET], scaled so that the mean square
+    of an input is 1; the next one is an indicator too, centred. Samples of one sonnet (or paragraph) are one region.
+
+    Args:
+        count: windows wanted, drawn at random; None for all.
+        context: characters before the next one.
+        text: by default the sonnets.
+        seed: seed of the draw and of the order.
+
+    Raises:
+        ValueError: more windows wanted than there are; as [windows][regimes.characters.windows].
+    """
+    found = letters.windows(text, context=context)
+    available = len(found.following)
+    if count is not None and _checks.count("count", count, low=2) > available:
+        raise ValueError(f"`count` must be at most {available}, the windows of this text, got {count}.")
+    seed = _checks.count("seed", seed, low=0)
+    kept = np.random.default_rng(seed).permutation(available)[:count]
+    symbols = np.eye(len(letters.ALPHABET))
+    x = np.sqrt(len(symbols)) * symbols[found.before[kept]].reshape(len(kept), -1)
+    y = symbols[found.following[kept]]
+    whose = "Shakespeare's sonnets" if text is None else "a text"
+    return Task(
+        "characters",
+        x,
+        y - y.mean(axis=0),
+        found.block[kept],
+        f"the next of {len(symbols)} characters of {whose} from the {context} before it",
+    )
+
+
 def sphere(n: int, dim: int, seed: int) -> Task:
     """N points uniform on the sphere S^dim, of norm sqrt(dim + 1), no labels.
 
@@ -243,6 +278,7 @@ def one_hot(labels: Any) -> Float64[Array, "n classes"]:
 BUILT_IN: dict[str, Callable[[int], Task]] = {
     "photographs": lambda seed: image_patches(seed=seed),
     "digits": lambda seed: digits(),
+    "characters": lambda seed: characters(seed=seed),
     "sphere": lambda seed: sphere(4000, 4, seed),
     "torus": lambda seed: torus(4000, 3, seed),
     "teacher-student": lambda seed: teacher_student(4000, 4, seed),

@@ -445,7 +445,9 @@ def test_missing_labels_are_refused(tmp_path, values):
 
 @pytest.mark.parametrize("name", ["", "nope", "Digits", "photographs "])
 def test_unknown_data_lists_what_there_is(name):
-    with pytest.raises(ValueError, match="`data` must be one of photographs, digits, sphere, torus, teacher-student"):
+    with pytest.raises(
+        ValueError, match="`data` must be one of photographs, digits, characters, sphere, torus, teacher-student"
+    ):
         tasks.load(name)
 
 
