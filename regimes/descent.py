@@ -57,9 +57,9 @@ class Program(NamedTuple):
     """Compiled functions of a recipe, each over seeds side by side."""
 
     start: Callable[..., Any]
-    """keys -> state"""
+    """keys, parameters, n, first step -> state"""
     advance: Callable[..., Any]
-    """state, start, offset, keys, x, y, rate, steps, first, last -> state after step `last` - 1"""
+    """state, start, offset, keys, masks, x, y, rate, steps, first, last -> state after step `last` - 1"""
     outputs: Callable[..., Any]
     """now, start, x in blocks of rows -> outputs, those at the start not subtracted"""
 
@@ -220,13 +220,50 @@ def rates(recipe: Recipe, rate: float, steps: int) -> Array:
     return rate * shape
 
 
-def times(recipe: Recipe, rate: float, steps: Array) -> Array:
-    """Time at the recorded steps; for adam, the steps."""
+def times(recipe: Recipe, rate: float, at: Array, steps: int | None = None) -> Array:
+    """Time at the recorded steps; for adam, the steps. The schedule ends with the last of them, or at `steps`."""
     if recipe.optimiser == "adam":
-        return steps.astype(np.float64)
+        return at.astype(np.float64)
     if recipe.schedule == "constant":
-        return rate * steps / (1 - recipe.momentum)
-    return np.concatenate([[0], np.cumsum(rates(recipe, rate, int(steps[-1])))])[steps] / (1 - recipe.momentum)
+        return rate * at / (1 - recipe.momentum)
+    whole = int(at[-1]) if steps is None else steps
+    return np.concatenate([[0], np.cumsum(rates(recipe, rate, whole))])[at] / (1 - recipe.momentum)
+
+
+def stretch(span: Any, at: Array) -> Array:
+    """The recorded steps inside a stretch of a training, its two ends among them."""
+    if span is None:
+        return at
+    first, last = _checks.sizes("span", span, low=0, high=int(at[-1]))[[0, -1]]
+    if len(span) != 2:
+        raise ValueError(f"`span` must be the first and the last step, got {len(span)} numbers.")
+    return np.unique(np.concatenate([[first], at[(at > first) & (at < last)], [last]]))
+
+
+def trees(name: str, value: Any, network: Network, x: Array, seeds: Sequence[int]) -> dict[int, Tree] | None:
+    """Arrays like the network's parameters for each seed, in the precision of x, checked."""
+    import jax
+
+    if value is None:
+        return None
+    if network.anchored:
+        raise ValueError(f"`{name}` is for plain networks: a centred or expanded one is measured from its own start.")
+    if not isinstance(value, list | tuple) or len(value) != len(seeds):
+        came = f"{len(value)}" if isinstance(value, list | tuple) else type(value).__name__
+        raise ValueError(f"`{name}` must be a list of parameters, one for each of {len(seeds)} seeds, got {came}.")
+    like, structure = jax.tree.flatten(networks._shapes(network, x.shape[1:]))
+    found = {}
+    for seed, tree in zip(seeds, value, strict=True):
+        leaves = [_checks.finite_array(name, leaf) for leaf in jax.tree.leaves(tree)]
+        if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in like]:
+            raise ValueError(
+                f"`{name}` must have arrays of shapes {', '.join(str(leaf.shape) for leaf in like)} like the "
+                f"parameters, got {', '.join(str(leaf.shape) for leaf in leaves)}."
+            )
+        if name == "masks" and any(np.any((leaf != 0) & (leaf != 1)) for leaf in leaves):
+            raise ValueError("`masks` must hold 1 for a weight that is trained and 0 for one that stays at zero.")
+        found[seed] = jax.tree.unflatten(structure, [leaf.astype(x.dtype) for leaf in leaves])
+    return found
 
 
 def _largest(network: Network, x: Array, parameters: Tree, diagonal: bool) -> tuple[float, float]:
@@ -330,22 +367,30 @@ def program(recipe: Recipe) -> Program:
             return 0.5 * jnp.sum((outputs - y) ** 2) / len(x)
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(outputs, y))
 
-    def begin(key: Any, now: Tree, n: int) -> Any:
-        # Batches are drawn from a shuffled order, which is part of the state so that an epoch shuffles once.
-        return now, transform.init(now), jnp.arange(n if recipe.batch else 0)
+    def shuffled(key: Any, epoch: Any, n: int) -> Any:
+        return jax.random.permutation(jax.random.fold_in(key, epoch), n)
 
-    def step(state: Any, t: Any, start: Tree, offset: Any, key: Any, x: Any, y: Any, rate: Any, steps: Any) -> Any:
+    def begin(key: Any, now: Tree, n: int, first: int) -> Any:
+        # Batches are drawn from a shuffled order, which is part of the state so that an epoch shuffles once.
+        order = jnp.arange(n if recipe.batch else 0)
+        if recipe.batch and first % (n // recipe.batch):
+            order = shuffled(key, first // (n // recipe.batch), n).astype(order.dtype)
+        return now, transform.init(now), order
+
+    def step(
+        state: Any, t: Any, start: Tree, offset: Any, key: Any, mask: Tree, x: Any, y: Any, rate: Any, steps: Any
+    ) -> Any:
         now, memory, order = state
         if recipe.batch:
             epoch, place = jnp.divmod(t, len(x) // recipe.batch)
-            order = jax.lax.cond(
-                place == 0,
-                lambda: jax.random.permutation(jax.random.fold_in(key, epoch), len(x)).astype(order.dtype),
-                lambda: order,
-            )
+            order = jax.lax.cond(place == 0, lambda: shuffled(key, epoch, len(x)).astype(order.dtype), lambda: order)
             rows = jax.lax.dynamic_slice_in_dim(order, place * recipe.batch, recipe.batch)
             x, y, offset = x[rows], y[rows], offset[rows]
-        gradient = jax.grad(descended)
+
+        def gradient(*arguments: Any) -> Tree:
+            found = jax.grad(descended)(*arguments)
+            return found if mask is None else jax.tree.map(jnp.multiply, found, mask)
+
         if recipe.optimiser == "flow":
             return runge_kutta(lambda theta: gradient(theta, start, offset, x, y), now, rate), memory, order
         if recipe.schedule == "cosine":
@@ -354,16 +399,26 @@ def program(recipe: Recipe) -> Program:
         return jax.tree.map(lambda value, update: value - rate * update, now, updates), memory, order
 
     def advance(
-        state: Any, start: Tree, offset: Any, keys: Any, x: Any, y: Any, rate: Any, steps: Any, first: Any, last: Any
+        state: Any,
+        start: Tree,
+        offset: Any,
+        keys: Any,
+        masks: Tree,
+        x: Any,
+        y: Any,
+        rate: Any,
+        steps: Any,
+        first: Any,
+        last: Any,
     ) -> Any:
         if len(offset) > 1:
-            every = jax.vmap(step, in_axes=(0, None, 0, 0, 0, None, None, None, None))
+            every = jax.vmap(step, in_axes=(0, None, 0, 0, 0, 0, None, None, None, None))
             return jax.lax.fori_loop(
-                first, last, lambda t, s: every(s, t, start, offset, keys, x, y, rate, steps), state
+                first, last, lambda t, s: every(s, t, start, offset, keys, masks, x, y, rate, steps), state
             )
         # Products of matrices with a batch axis of one take three times as long on CPUs as without it.
-        a, b, c, now = jax.tree.map(lambda leaf: leaf[0], (start, offset, keys, state))
-        one = jax.lax.fori_loop(first, last, lambda t, s: step(s, t, a, b, c, x, y, rate, steps), now)
+        a, b, c, d, now = jax.tree.map(lambda leaf: leaf[0], (start, offset, keys, masks, state))
+        one = jax.lax.fori_loop(first, last, lambda t, s: step(s, t, a, b, c, d, x, y, rate, steps), now)
         return jax.tree.map(lambda leaf: leaf[None], one)
 
     def outputs(now: Tree, start: Tree, parts: Any) -> Any:
@@ -372,7 +427,7 @@ def program(recipe: Recipe) -> Program:
         return jnp.moveaxis(blocks, 0, 1).reshape(blocks.shape[1], -1, n_outputs)
 
     return Program(
-        jax.jit(jax.vmap(begin, in_axes=(0, 0, None)), static_argnums=2),
+        jax.jit(jax.vmap(begin, in_axes=(0, 0, None, None)), static_argnums=(2, 3)),
         jax.jit(advance, donate_argnums=0),
         jax.jit(outputs),
     )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from regimes import _checks, folders
+from regimes import _checks, display, folders
 from regimes.networks import Network, Parameters, Tree
 from regimes.results import LearningCurve
 
@@ -31,6 +31,7 @@ class Status(enum.Enum):
     DIVERGED = "the training loss has grown beyond its start"
 
 
+@display.shown
 class Progress(NamedTuple):
     """How far a training is."""
 
@@ -48,6 +49,7 @@ class Progress(NamedTuple):
         return f"{self.done} of {self.total} steps, training loss {self.loss:.4g}{left}"
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Training:
     """What came of training one network from several seeds."""

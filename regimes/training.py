@@ -16,7 +16,7 @@ import math
 import time as clock
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,9 @@ def train(
     memory: float = 8e9,
     together: int | None = None,
     keep: bool = True,
+    start: Sequence[Tree] | None = None,
+    masks: Sequence[Tree] | None = None,
+    span: Sequence[int] | None = None,
     checkpoint: Path | str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Training:
@@ -85,20 +88,30 @@ def train(
         together: seeds trained side by side in one vectorised program; by default one on a CPU, where that is
             fastest, and else as many as fit into `memory`.
         keep: whether to return the parameters.
+        start: parameters to begin from, for each seed, instead of random ones.
+        masks: arrays like the parameters, for each seed: 1 for a weight that is trained, 0 for one that is set to zero
+            at the start and stays there.
+        span: first and last step of a part of the training: the schedule and the order of the batches are those of
+            the whole, what the optimiser remembers begins anew. With `start`, a training can be gone on with.
         checkpoint: folder in which finished seeds are kept and a run under way is saved every half minute. The same
             call goes on from there, to the same bits; finished seeds are not trained again.
         progress: called about every second, and at every record.
 
     Raises:
         ValueError: an unknown word, targets or classes that do not fit the network, NaN, a batch for gd, a momentum
-            for adam; too little memory for one seed; a checkpoint of another training.
+            for adam; too little memory for one seed; a start or masks that do not fit; a checkpoint of another
+            training.
     """
     _checks.choice("precision", precision, networks.PRECISIONS)
     task = descent.task(network, x, y, test, loss, precision)
     recipe = descent.recipe(network, len(task.x), loss, optimiser, batch, schedule, momentum)
     at = descent.records(record, steps)
-    numbers = descent.seed_numbers(seeds)
-    room = _room(recipe, task, early_stopping, precision, memory)
+    numbers, whole = descent.seed_numbers(seeds), int(at[-1])
+    at = descent.stretch(span, at)
+    given = Given(
+        descent.trees("start", start, network, task.x, numbers), descent.trees("masks", masks, network, task.x, numbers)
+    )
+    room = _room(recipe, task, early_stopping + (masks is not None), precision, memory)
     together = _together(together, room, len(numbers))
     if rate is None:
         rate = _default_rate(recipe, task)
@@ -106,21 +119,28 @@ def train(
     store = None
     if checkpoint is not None:
         settings = _settings(recipe, task, rate, at, early_stopping, precision, keep)
+        if span is not None:
+            settings["whole"] = whole
+        settings |= {f"given {name}": _digest(tree) for name, tree in given._asdict().items() if tree is not None}
         store = Store(Path(checkpoint), settings)
     runs: dict[int, dict[str, Array]] = {} if store is None else store.finished(numbers)
     todo = [seed for seed in numbers if seed not in runs]
-    meter = _Meter(progress, int(at[-1]) * len(numbers), int(at[-1]) * len(runs))
+    length = int(at[-1] - at[0])
+    meter = _Meter(progress, length * len(numbers), length * len(runs))
     with networks.in_precision(precision):
         for first in range(0, len(todo), together):
             group = todo[first : first + together]
-            found = _train_group(recipe, task, group, together, rate, at, early_stopping, keep, store, meter)
+            found = _train_group(
+                recipe, task, given, group, together, rate, at, whole, early_stopping, keep, store, meter
+            )
             for seed, run in found.items():
                 if store is not None:
                     store.finish(seed, run)
                 runs[seed] = run
             if store is not None:
                 store.forget()
-    return _collect(recipe, task, [runs[seed] for seed in numbers], numbers, at, rate, early_stopping, precision, keep)
+    finished = [runs[seed] for seed in numbers]
+    return _collect(recipe, task, given, finished, numbers, at, whole, rate, early_stopping, precision, keep)
 
 
 def train_all(
@@ -150,11 +170,18 @@ def train_all(
     return found
 
 
-def _room(recipe: Recipe, task: Task, early_stopping: bool, precision: str, memory: float) -> int:
-    """How many seeds fit side by side."""
+class Given(NamedTuple):
+    """What the caller gives for each seed; None for nothing."""
+
+    start: dict[int, Tree] | None
+    masks: dict[int, Tree] | None
+
+
+def _room(recipe: Recipe, task: Task, copies: int, precision: str, memory: float) -> int:
+    """How many seeds fit side by side, with some copies of the parameters besides."""
     memory = _checks.number("memory", memory, low=0, strict=True)
     rows = recipe.batch or len(task.x)
-    states = _states(recipe) + early_stopping
+    states = _states(recipe) + copies
     share = functools.partial(recipe.network.memory, task.x, rows=rows, states=states, precision=precision)
     one = share(seeds=1)
     if one > memory:
@@ -213,10 +240,12 @@ class _Meter:
 def _train_group(
     recipe: Recipe,
     task: Task,
+    given: Given,
     group: Sequence[int],
     together: int,
     rate: float,
     at: Array,
+    whole: int,
     early_stopping: bool,
     keep: bool,
     store: Store | None,
@@ -226,10 +255,17 @@ def _train_group(
     import jax
     import jax.numpy as jnp
 
-    network, program, steps, n = recipe.network, descent.program(recipe), int(at[-1]), len(task.x)
+    network, program, n = recipe.network, descent.program(recipe), len(task.x)
     filled = [*group, *[group[-1]] * (together - len(group))]  # one shape, so compiled once
-    drawn = [networks.draw(network, task.x.shape[1:], seed, str(task.x.dtype)) for seed in filled]
-    first = jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *drawn))
+    if given.start is None:
+        drawn = [networks.draw(network, task.x.shape[1:], seed, str(task.x.dtype)) for seed in filled]
+    else:
+        drawn = [given.start[seed] for seed in filled]
+    first = jax.device_put(_stacked(drawn))
+    masks = None
+    if given.masks is not None:
+        masks = jax.device_put(_stacked([given.masks[seed] for seed in filled]))
+        first = jax.tree.map(jnp.multiply, first, masks)
     del drawn
     start = first if network.order is not None else None
     keys = descent.keys(filled)
@@ -246,18 +282,18 @@ def _train_group(
         offset, test_offset = values(first)
     else:
         offset, test_offset = np.zeros((together, n, network.outputs), task.x.dtype), np.zeros(1)
-    state = program.start(keys, jax.tree.map(jnp.copy, first), n)
+    state = program.start(keys, jax.tree.map(jnp.copy, first), n, int(at[0]))
     best = jax.tree.map(jnp.copy, first) if early_stopping else None
     table = np.full((4, together, len(at)), np.nan)
-    done, taken, record, kept = 0, 0, 0, np.zeros(together, dtype=np.int64)
+    done, taken, record, kept = int(at[0]), 0, 0, np.zeros(together, dtype=np.int64)
     leaves, tree = jax.tree.flatten((state, best))
     saved = store.under_way(group, together) if store is not None else None
     if saved is not None:
         done, record, table, kept = int(saved["done"]), int(saved["record"]), saved["table"], saved["kept"]
         leaves = [jnp.asarray(saved[f"leaf{index}"]) for index in range(len(leaves))]
         state, best = jax.tree.unflatten(tree, leaves)
-        meter.first += done * len(group)
-        meter.done += done * len(group)
+        meter.first += (done - int(at[0])) * len(group)
+        meter.done += (done - int(at[0])) * len(group)
     del leaves, first
     stretch, length = 16, np.asarray(rate, dtype=task.x.dtype)
     while record < len(at):
@@ -277,13 +313,15 @@ def _train_group(
             meter.advance(taken * len(group), float(np.mean(table[0, :, record - 1])))
             taken = 0
             if record < len(at) and not np.isfinite(table[0, :, record - 1]).any():
-                meter.advance((steps - done) * len(group), math.nan)
+                meter.advance((int(at[-1]) - done) * len(group), math.nan)
                 break  # none of these networks comes back
             continue
         until = min(done + stretch, int(at[record]))
         began = clock.monotonic()
         state = jax.block_until_ready(
-            program.advance(state, start, offset, keys, x, y, length, np.int32(steps), np.int32(done), np.int32(until))
+            program.advance(
+                state, start, offset, keys, masks, x, y, length, np.int32(whole), np.int32(done), np.int32(until)
+            )
         )
         if clock.monotonic() - began < _CHUNK / 2:
             stretch *= 2
@@ -304,6 +342,12 @@ def _train_group(
         | {f"leaf{index}": leaf[row] for index, leaf in enumerate(host)}
         for row, seed in enumerate(group)
     }
+
+
+def _stacked(trees: Sequence[Tree]) -> Tree:
+    import jax
+
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def _better(choice: Array, new: Tree, old: Tree) -> Tree:
@@ -331,18 +375,14 @@ def _settings(
     recipe: Recipe, task: Task, rate: float, at: Array, early_stopping: bool, precision: str, keep: bool
 ) -> dict[str, Any]:
     """What a result depends on, for a folder to know its own."""
-    import jax
-
     data = hashlib.sha256()
     for array in task:
         data.update(repr((array.shape, array.dtype.str)).encode())
         data.update(np.ascontiguousarray(array).tobytes())
-    start = hashlib.sha256()
-    for leaf in jax.tree.leaves(recipe.network.init(0, task.x[:1])):
-        start.update(np.ascontiguousarray(leaf).tobytes())
     return {
         "network": repr(recipe.network),
-        "start": start.hexdigest(),  # other versions may draw other parameters from the same seeds
+        # Other versions may draw other parameters from the same seeds.
+        "start": _digest(recipe.network.init(0, task.x[:1])),
         "data": data.hexdigest(),
         "loss": recipe.loss,
         "optimiser": recipe.optimiser,
@@ -357,12 +397,24 @@ def _settings(
     }
 
 
+def _digest(tree: Tree) -> str:
+    """A fingerprint of all arrays of a tree."""
+    import jax
+
+    found = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        found.update(np.ascontiguousarray(leaf).tobytes())
+    return found.hexdigest()
+
+
 def _collect(
     recipe: Recipe,
     task: Task,
+    given: Given,
     runs: list[dict[str, Array]],
     seeds: tuple[int, ...],
     at: Array,
+    whole: int,
     rate: float,
     early_stopping: bool,
     precision: str,
@@ -379,7 +431,8 @@ def _collect(
         how = {"loss": recipe.loss, "optimiser": recipe.optimiser, "batch": recipe.batch, "momentum": recipe.momentum}
         for row, status in enumerate(statuses):
             if status is Status.DIVERGED:
-                stable[row] = stable_rate(network, task.x, seed=seeds[row], **how)  # type: ignore[arg-type]
+                begun = None if given.start is None else given.start[seeds[row]]
+                stable[row] = stable_rate(network, task.x, seed=seeds[row], parameters=begun, **how)  # type: ignore[arg-type]
     stacked = None
     if keep:
         tree: Any = jax.tree.structure(networks._shapes(network, task.x.shape[1:]))
@@ -391,7 +444,7 @@ def _collect(
         n=len(task.x),
         seeds=seeds,
         steps=at,
-        time=descent.times(recipe, rate, at),
+        time=descent.times(recipe, rate, at, whole),
         train_loss=tables[0],
         test_loss=tables[1],
         train_error=tables[2] if classes else None,
@@ -415,6 +468,6 @@ def _status(at: Array, losses: Array, kept: int, early_stopping: bool) -> Status
         return Status.DIVERGED
     if early_stopping and kept < len(at) - 1:
         return Status.STOPPED_EARLY
-    half = losses[np.searchsorted(at, at[-1] / 2, side="right") - 1]
+    half = losses[np.searchsorted(at, (at[0] + at[-1]) / 2, side="right") - 1]
     settled = end <= _INTERPOLATED * start or end >= (1 - _SETTLED) * half
     return Status.CONVERGED if settled else Status.NOT_CONVERGED

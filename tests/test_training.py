@@ -394,14 +394,113 @@ def test_estimate_of_memory_is_what_the_compiled_program_takes(rng, model, width
     start = jax.tree.map(lambda leaf: np.repeat(leaf[None], together, axis=0), network.init(0, x))
     start = start.now if order else start
     keys, offset = descent.keys(range(together)), np.zeros((together, rows, 1), single)
-    state = program.start(keys, start, rows)
+    state = program.start(keys, start, rows, 0)
     lowered = program.advance.lower(
-        state, start if order else None, offset, keys, x, y, single(0.1), np.int32(5), np.int32(0), np.int32(5)
+        state, start if order else None, offset, keys, None, x, y, single(0.1), np.int32(5), np.int32(0), np.int32(5)
     )
     measured = lowered.compile().memory_analysis()
     taken = measured.temp_size_in_bytes + measured.argument_size_in_bytes
     taken += measured.output_size_in_bytes - measured.alias_size_in_bytes
     assert 0.5 < estimate / taken < 2
+
+
+# A start of one's own, masks, a part of a training
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+
+
+@pytest.mark.parametrize("how", [{"optimiser": "sgd", "batch": 5}, {"optimiser": "gd"}], ids=["sgd", "gd"])
+def test_a_training_in_two_parts_is_the_whole_to_the_bit(data, how):
+    """Cut in the middle of an epoch, of two batches here, under a rate that falls all the way."""
+    network, seeds = networks.network(MODEL, 6), [3, 4]
+    options = {**data, **how, "rate": 0.1, "steps": 20, "schedule": "cosine", "record": [7, 15], "seeds": seeds}
+    whole = train(network, **options)
+    first = train(network, **options, span=(0, 7))
+    second = train(network, **options, span=(7, 20), start=[first.parameters(seed) for seed in seeds])
+    assert first.steps.tolist() == [0, 7]
+    assert second.steps.tolist() == [7, 15, 20]
+    np.testing.assert_array_equal(second.test_loss, whole.test_loss[:, 1:])
+    assert second.time == pytest.approx(whole.time[1:], rel=1e-12)
+    assert all(same(second.parameters(seed), whole.parameters(seed)) for seed in seeds)
+
+
+def test_masked_weights_are_zero_and_the_others_descend_as_in_a_loop(data):
+    network = networks.network(MODEL, 6)
+    masks = [np.tile([1.0, 0.0, 1.0], 8).reshape(4, 6), np.array([1.0, 1, 0, 1, 1, 0])[:, None]]
+    tree = [(masks[0], None), (), (masks[1], None)]
+    found = train(network, **data, rate=0.3, steps=12, seeds=[3], masks=[tree], **DOUBLE)
+    loop, y = Loop(network, 3, data["x"]), data["y"][:, None]
+    loop.now = [leaf * mask for leaf, mask in zip(loop.now, masks, strict=True)]
+    for _ in range(12):
+        gradient = loop.gradient(data["x"], loop.outputs(data["x"]) - y)
+        loop.now = [leaf - 0.3 * by * mask for leaf, by, mask in zip(loop.now, gradient, masks, strict=True)]
+    for leaf, expected, mask in zip(jax.tree.leaves(found.parameters(3)), loop.now, masks, strict=True):
+        assert leaf == pytest.approx(expected, rel=1e-9)
+        assert np.all(leaf[mask == 0] == 0)
+    assert found.test_loss[0, -1] == pytest.approx(
+        np.mean((loop.outputs(data["test"][0])[:, 0] - data["test"][1]) ** 2)
+    )
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "flow", "sgd"])
+def test_every_optimiser_leaves_masked_weights_at_zero(data, optimiser):
+    network = networks.network(MODEL, 6)
+    start = [network.init(seed, data["x"]) for seed in (0, 1)]
+    masks = [jax.tree.map(lambda leaf: (np.abs(leaf) > 0.5).astype(float), tree) for tree in start]
+    how = {"batch": 4} if optimiser != "flow" else {}
+    found = train(
+        network, **data, optimiser=optimiser, **how, rate=0.1, steps=9, seeds=2, masks=masks, start=start, together=2
+    )
+    for seed in (0, 1):
+        for leaf, mask in zip(jax.tree.leaves(found.parameters(seed)), jax.tree.leaves(masks[seed]), strict=True):
+            assert np.all((leaf != 0) == (mask == 1))
+
+
+def test_a_folder_knows_its_start_and_masks(tmp_path, data):
+    network = networks.network(MODEL, 6)
+    tree = network.init(5, data["x"])
+    ones = jax.tree.map(np.ones_like, tree)
+    options = {**data, "rate": 0.1, "steps": 4, "checkpoint": tmp_path}
+    once = train(network, **options, start=[tree], masks=[ones], span=[1, 3])
+    again = train(network, **options, start=[tree], masks=[ones], span=[1, 3])
+    assert same(once.parameters(0), again.parameters(0))
+    halved = jax.tree.map(lambda leaf: leaf / 2, tree)
+    for other, named in (
+        ({"start": [halved], "masks": [ones], "span": [1, 3]}, "given start"),
+        ({"start": [tree], "masks": [jax.tree.map(np.zeros_like, tree)], "span": [1, 3]}, "given masks"),
+        ({"start": [tree], "masks": [ones], "span": [2, 3]}, "record"),
+    ):
+        with pytest.raises(ValueError, match=f"another training: it differs in {named}"):
+            train(network, **options, **other)
+    with pytest.raises(ValueError, match="another training: it differs in whole"):
+        train(network, **{**options, "steps": 5, "record": [2]}, start=[tree], masks=[ones], span=[1, 3])
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"span": (0, 30)}, "`span` must lie between 0 and 20"),
+        ({"span": (5, 2)}, "`span` must be strictly increasing"),
+        ({"span": (0, 2, 4)}, "`span` must be the first and the last step, got 3"),
+        ({"span": (3,)}, "`span` must be the first and the last step, got 1"),
+        ({"start": "here"}, "`start` must be a list of parameters, one for each of 1 seeds, got str"),
+        ({"start": []}, "`start` must be a list of parameters, one for each of 1 seeds, got 0"),
+        ({"start": [[np.ones((4, 5)), np.ones((5, 1))]]}, r"`start` must have arrays of shapes \(4, 6\), \(6, 1\)"),
+        ({"start": [[np.full((4, 6), np.nan), np.ones((6, 1))]]}, "`start` holds 24 NaN"),
+        ({"masks": [[np.full((4, 6), 0.5), np.ones((6, 1))]]}, "`masks` must hold 1 for a weight"),
+    ],
+)
+def test_bad_starts_masks_and_spans_are_named(data, bad, says):
+    with pytest.raises(ValueError, match=says):
+        train(networks.network(MODEL, 6), **data, rate=0.1, steps=20, **bad)
+
+
+def test_a_centred_network_has_no_start_of_ones_own(data):
+    network = networks.network(MODEL, 6, centred=True)
+    with pytest.raises(ValueError, match="`masks` is for plain networks"):
+        train(network, **data, rate=0.1, steps=2, masks=[network.init(0, data["x"]).now])
 
 
 # Inputs and outputs
