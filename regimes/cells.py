@@ -147,7 +147,7 @@ class Experiment:
             try:
                 self.check(arguments)
             except ValueError as error:
-                raise ValueError(f"{self.name} with {Cell('', arguments)}: {error}") from None
+                raise ValueError(f"{self.name}: {error} It is the cell {Cell('', arguments)}.") from None
         begin, keys, end = self._canonical
         text = begin + ",".join([key + chosen[name][1] for name, key in keys]) + end
         paths = {name: file for name in self.files if (file := chosen[name][2]) is not None}

@@ -38,7 +38,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import special
 
-from regimes import _checks, excesses, infinite, kernels, networks, tasks, training
+from regimes import _checks, display, excesses, infinite, kernels, networks, tasks, training
 from regimes.results import Estimate, LearningCurve
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Case(NamedTuple):
         return f"{self.architecture}, {self.loss}, {'gd' if self.batch is None else f'sgd in batches of {self.batch}'}"
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Measurement:
     """An excess of the loss along one axis, and its exponent."""
@@ -140,6 +141,7 @@ class Measurement:
         )
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Result:
     """What [run][regimes.network_variance.run] found."""
@@ -299,7 +301,7 @@ def run(
     steps, width, seed = (
         _checks.count("steps", steps),
         _checks.count("width", width),
-        _checks.count("seed", seed, low=0),
+        _checks.count("seed", seed, low=0, high=2**20),
     )
     split = _split(data, max(samples, pool), _checks.count("tests", tests), seed)
     folder = None if checkpoint is None else Path(checkpoint)

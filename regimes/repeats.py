@@ -178,6 +178,150 @@ def network_kernels(
     return _run(experiment.run, locals())
 
 
+def reproduce_joint(
+    surfaces: list[str] | None = None,
+    task: str = "digits",
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    noise: float = 0.3,
+    dim: int = 4,
+    n: list[int] | None = None,
+    widths: list[int] | None = None,
+    trials: int | None = None,
+    steps: int | None = None,
+    quick: bool = False,
+    replicate: int = 0,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Joint laws from the small corner; see [run][regimes.joint_law.run]."""
+    from regimes import joint_law as experiment
+
+    return _run(experiment.run, locals())
+
+
+def reproduce_pruning(
+    depths: list[int] | None = None,
+    widths: list[int] | None = None,
+    n: list[int] | None = None,
+    rounds: int | None = None,
+    steps: int | None = None,
+    seeds: int | None = None,
+    budgets: list[int] | None = None,
+    quick: bool = False,
+    replicate: int = 0,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """The pruning law over depth, width and density; see [run][regimes.pruning.run]."""
+    from regimes import pruning as experiment
+
+    return _run(experiment.run, locals())
+
+
+def reproduce_sources(
+    n: list[int] | None = None,
+    k: list[int] | None = None,
+    trials: int | None = None,
+    noise: float = 0.1,
+    ridge: float = 0.01,
+    time: float = 100.0,
+    digits: bool = True,
+    teacher_width: int = 8,
+    network_n: list[int] | None = None,
+    teachers: int | None = None,
+    steps: int | None = None,
+    quick: bool = False,
+    replicate: int = 0,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """The sources of error, in theory and measured; see [run][regimes.error_sources.run]."""
+    from regimes import error_sources as experiment
+
+    return _run(experiment.run, locals())
+
+
+def reproduce_nyquist(
+    domains: list[str] | None = None,
+    band: int | None = None,
+    torus: int | None = None,
+    degree: int | None = None,
+    block: int | None = None,
+    noise: float = 0.1,
+    reach: int | None = None,
+    targets: int = 16,
+    trials: int | None = None,
+    quick: bool = False,
+    replicate: int = 0,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Learners limited to the band, and others; see [run][regimes.nyquist_learners.run]."""
+    from regimes import nyquist_learners as experiment
+
+    return _run(experiment.run, locals())
+
+
+def reproduce_hestness(
+    domain: str | list[str] | None = None,
+    learner: str | list[str] | None = None,
+    samples: int | None = None,
+    smallest: int | None = None,
+    sizes: list[int] | None = None,
+    repeats: int | None = None,
+    noise: float | None = None,
+    floor: float | None = None,
+    tolerance: float | None = None,
+    steps: int | None = None,
+    quick: bool = False,
+    replicate: int = 0,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """The best model for each amount of data; see [run][regimes.model_growth.run]."""
+    from regimes import model_growth as experiment
+
+    return _run(experiment.run, locals())
+
+
+def reproduce_scale_time(
+    data: str | list[str] | None = None,
+    n: int | None = None,
+    k: list[int] | None = None,
+    draws: int | None = None,
+    feature_width: int = 64,
+    widths: list[int] | None = None,
+    seeds: int | None = None,
+    steps: int | None = None,
+    quick: bool = False,
+    replicate: int = 0,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Scale-time equivalence and its end; see [run][regimes.scale_time.run]."""
+    from regimes import scale_time as experiment
+
+    return _run(experiment.run, locals())
+
+
+def reproduce_phenomena(
+    data: str | list[str] | None = None,
+    draws: int | None = None,
+    seeds: int | None = None,
+    steps: int | None = None,
+    noise: float = 0.05,
+    quick: bool = False,
+    replicate: int = 0,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Double descent and four phenomena; see [run][regimes.phenomena.run]."""
+    from regimes import phenomena as experiment
+
+    return _run(experiment.run, locals())
+
+
 def gathered(frame: "pd.DataFrame", table: str) -> "pd.DataFrame":
     """One table of all repetitions, one under the other, with the settings of each in front of its rows.
 
@@ -228,7 +372,7 @@ def _told(found: Any, tables: Mapping[str, Any], claims: Any) -> dict[str, Any]:
 
 def _short(seed: int) -> int:
     """A seed that every experiment takes."""
-    return seed % (2**31)
+    return seed % 2**20
 
 
 def _replicable(arguments: Mapping[str, Any]) -> None:
@@ -244,6 +388,13 @@ _WHOLE = (
     network_tasks,
     network_aspect,
     network_kernels,
+    reproduce_joint,
+    reproduce_pruning,
+    reproduce_sources,
+    reproduce_nyquist,
+    reproduce_hestness,
+    reproduce_scale_time,
+    reproduce_phenomena,
 )
 for _each in _WHOLE:
     cells.register(

@@ -83,7 +83,7 @@ def test_bad_arguments_get_a_sentence(arguments, message):
 
 
 def test_an_experiment_refuses_what_it_cannot_do():
-    with pytest.raises(ValueError, match=r"test-quick with n = 0, scale = 1.0, .*: `n` must be at least 1"):
+    with pytest.raises(ValueError, match=r"test-quick: `n` must be at least 1.* It is the cell n = 0, scale = 1.0, "):
         given.QUICK.cell({"n": 0})
 
 
