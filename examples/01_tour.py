@@ -37,7 +37,9 @@ print(f"L(n, infinite)/L(infinite, k = n): {dual.min():.3f} to {dual.max():.3f},
 # %% Time is a third axis: gradient flow of k features on n samples, exactly.
 time = np.geomspace(1, 1e6, 40)
 flow = rg.dynamics.gradient_flow(spectrum, time, n=300, k=300, noise=NOISE)
-print(f"300 features, 300 samples: best stopped at t = {time[np.argmin(flow)]:.0f}, {flow.min():.3f} then {flow[-1]:.3f}")
+print(
+    f"300 features, 300 samples: best stopped at t = {time[np.argmin(flow)]:.0f}, {flow.min():.3f} then {flow[-1]:.3f}"
+)
 
 # %% From data: any Gram matrix will do. Here a Laplace kernel of scikit-learn on patches of two photographs; 1,200
 # samples to predict from, 1,200 others to check.

@@ -1,6 +1,6 @@
 """From embeddings to a data budget: how many labels until a linear probe errs by less than a target?
 
-A small network is trained on half of the digits and then frozen. Its hidden layer is the embedding of the other half,
+A small network is trained on a third of the digits and then frozen. Its hidden layer is the embedding of the others,
 of which a few hundred are labelled. Their losses are predicted for more labels than there are, with a band, and
 checked on the images that were held out. Run with `uv run python examples/02_data_budget_from_embeddings.py
 [figure.png]`; the figure goes to example-output/02_data_budget.png.

@@ -1,9 +1,9 @@
 """Exponents of networks depend on the dimension of the data, as 4/d says, and hardly on the shape of the network.
 
-Students learn random relu teachers, from inputs of 2 and of 4 dimensions; then students of three depths and widths learn
-from inputs of 3. The spectrum of the NTK of the same architecture predicts an exponent for each. These are small versions
-of `regimes network resolution` and `regimes network aspect`. Run with `uv run python examples/08_dimension_and_shape.py
-[folder]`; the figures go to example-output/.
+Students learn random relu teachers, from inputs of 2 and of 4 dimensions; then students of three depths and widths
+learn from inputs of 3. The spectrum of the NTK of the same architecture predicts an exponent for each. These are small
+versions of `regimes network resolution` and `regimes network aspect`. Run with `uv run python
+examples/08_dimension_and_shape.py [folder]`; the figures go to example-output/.
 """
 
 import sys

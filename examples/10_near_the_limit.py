@@ -1,9 +1,9 @@
 """How far a trained network is from its infinite width: the loss by 1/width, and the kernel by what it has learnt.
 
-Small erf networks learn even against odd digits, each start paired with its mirror image and with the linearised network:
-three excesses over the limit fall as 1/width or 1/n, and two losses for which the theorem does not hold. Then networks
-of two widths learn digits, and their losses are predicted from the tangent kernel before and after training. Run with
-`uv run python examples/10_near_the_limit.py [folder]`; the figures go to example-output/.
+Small erf networks learn even against odd digits, each start paired with its mirror image and with the linearised
+network: three excesses over the limit fall as 1/width or 1/n, and two losses for which the theorem does not hold.
+Then networks of two widths learn digits, and their losses are predicted from the tangent kernel before and after
+training. Run with `uv run python examples/10_near_the_limit.py [folder]`; the figures go to example-output/.
 """
 
 import sys

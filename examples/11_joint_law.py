@@ -3,7 +3,7 @@
 Random features of a power-law spectrum at the best ridge, exactly: Rosenfeld's law fits n up to 256 and k up to 128
 within a per cent and is a tenth off beyond, theory as a law is right everywhere. Then both say which n and k reach a
 loss that the corner does not. `regimes reproduce joint` adds random features on digits and trained networks. Run with
-`uv run python examples/15_joint_law.py [figure.png]`; the figure goes to example-output/15_joint_law.png.
+`uv run python examples/11_joint_law.py [figure.png]`; the figure goes to example-output/11_joint_law.png.
 """
 
 import sys
@@ -15,7 +15,7 @@ result = joint_law.run(surfaces=("theory", "noisy-theory"), quick=True)
 print(result)
 
 figure = work_plots.joint_law(result)
-out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/15_joint_law.png")
+out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/11_joint_law.png")
 out.parent.mkdir(parents=True, exist_ok=True)
 figure.savefig(out, dpi=150)
 

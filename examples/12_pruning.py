@@ -2,7 +2,7 @@
 
 Small networks learn digits and lose a fifth of their weights a round. The law is fitted to the smaller half of the
 shapes and says the rest; its invariant depth^phi width^psi density says at which density another shape is as good. Run
-with `uv run python examples/16_pruning.py [figure.png]`; the figure goes to example-output/16_pruning.png.
+with `uv run python examples/12_pruning.py [figure.png]`; the figure goes to example-output/12_pruning.png.
 """
 
 import sys
@@ -13,7 +13,7 @@ from regimes import pruning, work_plots
 found = pruning.run(quick=True, seed=1)
 print(found)
 
-out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/16_pruning.png")
+out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/12_pruning.png")
 out.parent.mkdir(parents=True, exist_ok=True)
 work_plots.pruning(found).savefig(out, dpi=150)
 

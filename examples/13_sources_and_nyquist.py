@@ -3,8 +3,8 @@
 The loss of random features is split into noise, realizability, uncertainty and deficiency: in theory from the spectrum,
 and from measurements that know nothing of it. Then a target with a band of 64 spherical harmonics is learnt to the last
 digit from 64 samples by the learner that has this band, and by a power law by a kernel that has all harmonics.
-Run with `uv run python examples/17_sources_and_nyquist.py [figure.png]`; the figure goes to
-example-output/17_sources_and_nyquist.png.
+Run with `uv run python examples/13_sources_and_nyquist.py [figure.png]`; the figure goes to
+example-output/13_sources_and_nyquist.png.
 """
 
 import sys
@@ -31,7 +31,7 @@ for part, found in measured.parts.items():
 result = nyquist_learners.run(domains=("circle", "sphere"), reach=8, trials=6)
 print(result)
 
-out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/17_sources_and_nyquist.png")
+out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/13_sources_and_nyquist.png")
 out.parent.mkdir(parents=True, exist_ok=True)
 work_plots.nyquist_learners(result).savefig(out, dpi=150)
 

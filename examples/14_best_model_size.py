@@ -4,8 +4,8 @@ The task is the next character of Shakespeare's sonnets from the three before it
 made of random cosines, and a linear readout with a ridge: twenty lines of NumPy, as any training function could be. It
 returns its losses at several ridges, of which the procedure chooses one for each amount of data and size of model. Then
 the theory's own Gaussian model, where both exponents are predicted before anything is measured.
-Run with `uv run python examples/18_best_model_size.py [figure.png]`; the figure goes to
-example-output/18_best_model_size.png.
+Run with `uv run python examples/14_best_model_size.py [figure.png]`; the figure goes to
+example-output/14_best_model_size.png.
 """
 
 import sys
@@ -53,7 +53,7 @@ print(found)
 own = found["theory", "random-features"]
 print(f"for ever more data beta_g would be {own.asymptotic[0]:.2f} and beta_p {own.asymptotic[1]:.2f}")
 
-out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/18_best_model_size.png")
+out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output/14_best_model_size.png")
 out.parent.mkdir(parents=True, exist_ok=True)
 work_plots.model_growth(found).savefig(out, dpi=150)
 

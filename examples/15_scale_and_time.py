@@ -4,7 +4,7 @@ Random features that are trained at one rate learn k times as fast, so their los
 that is, the exact loss says; random features of handwritten digits and small networks are measured beside it. Then the
 same formula along size, time and data, with label noise: a peak along each. A small version of
 `regimes reproduce scale-time` and `regimes reproduce phenomena`. Run with
-`uv run python examples/19_scale_and_time.py [folder]`; the figures go to example-output/.
+`uv run python examples/15_scale_and_time.py [folder]`; the figures go to example-output/.
 """
 
 import sys
@@ -19,8 +19,8 @@ print(found)
 
 out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example-output")
 out.mkdir(parents=True, exist_ok=True)
-work_plots.scale_time(equivalence).savefig(out / "19_scale_and_time.png", dpi=150)
-work_plots.phenomena(found).savefig(out / "19_phenomena.png", dpi=150)
+work_plots.scale_time(equivalence).savefig(out / "15_scale_and_time.png", dpi=150)
+work_plots.phenomena(found).savefig(out / "15_phenomena.png", dpi=150)
 
 for measured, expected in zip(equivalence.features[0].breaks, equivalence.features[0].expected, strict=True):
     assert 0.5 < measured.value / expected < 2, "the equivalence ends where the exact loss says, within a factor 2"

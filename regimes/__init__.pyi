@@ -46,6 +46,7 @@ from . import inputs as inputs
 from . import intervals as intervals
 from . import iso_loss as iso_loss
 from . import joint_law as joint_law
+from . import joint_surfaces as joint_surfaces
 from . import kernels as kernels
 from . import law as law
 from . import laws as laws
@@ -65,6 +66,7 @@ from . import objectives as objectives
 from . import optima as optima
 from . import overlays as overlays
 from . import pairwise as pairwise
+from . import panels as panels
 from . import phases as phases
 from . import phenomena as phenomena
 from . import plans as plans
@@ -72,6 +74,7 @@ from . import plots as plots
 from . import predict as predict
 from . import profiles as profiles
 from . import pruned as pruned
+from . import pruned_families as pruned_families
 from . import pruning as pruning
 from . import ranking as ranking
 from . import readings as readings

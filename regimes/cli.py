@@ -8,7 +8,20 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from regimes.commands import classify, doctor, fit, network, plan, predict, report, reproduce, sweep, theory, verify
+from regimes.commands import (
+    classify,
+    doctor,
+    explore,
+    fit,
+    network,
+    plan,
+    predict,
+    report,
+    reproduce,
+    sweep,
+    theory,
+    verify,
+)
 
 app = typer.Typer(
     help="Kernel and random-feature theory of neural scaling regimes.",
@@ -23,6 +36,7 @@ for command in (
     classify.classify,
     plan.plan,
     report.report,
+    explore.explore,
     doctor.doctor,
 ):
     app.command()(command)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from regimes import _checks, fits, laws
+from regimes import _checks, display, fits, laws
 from regimes.fits import Fit
 from regimes.law import Law
 from regimes.results import Estimate, LossSurface
@@ -29,6 +29,7 @@ LEAST = 4
 _LEVEL = 0.9
 
 
+@display.shown
 class Divergence(NamedTuple):
     """Relative divergence (predicted - measured)/measured over some configurations."""
 
@@ -45,6 +46,7 @@ class Divergence(NamedTuple):
         return f"{self.mean.value:+.1%} ± {self.spread.value:.1%}, at most {self.worst:.1%} ({self.points})"
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Extrapolation:
     """What one law says of a grid whose corner it was fitted to."""

@@ -12,29 +12,16 @@ here but theory without a tuned ridge describes.
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from regimes import (
-    _checks,
-    corners,
-    equivalents,
-    forecast,
-    frozen,
-    kernels,
-    networks,
-    optima,
-    plans,
-    runs,
-    spectra,
-    teachers,
-)
-from regimes import tasks as datasets
+from regimes import _checks, corners, display, joint_surfaces, plans, teachers
 from regimes.corners import Extrapolation
+from regimes.joint_surfaces import SURFACES, TASKS, Sizes, Source
 from regimes.results import Estimate, LossSurface
 from regimes.teachers import Claim
 
@@ -45,18 +32,11 @@ Array = np.ndarray
 Report = Callable[[str, float], None]
 """Called with (what is being done, share of the whole that is done)."""
 
-SURFACES = ("theory", "noisy-theory", "features", "networks")
-"""Where grids of losses come from."""
-TASKS = ("digits", "photographs")
-"""Real data for random features."""
 WITHIN = 0.15
 """Relative difference from the target up to which an inverted law counts as right."""
-_RIDGES = np.geomspace(1e-7, 1e3, 31)
-"""Ridges that are tried, in units of the mean diagonal entry of the Gram matrix."""
-_TESTS = 2000
-_DRAWS = 8
 
 
+@display.shown
 class Inversion(NamedTuple):
     """A configuration that a fitted law names for a loss, and the loss measured there."""
 
@@ -83,12 +63,13 @@ class Inversion(NamedTuple):
         return self.loss.value / self.target - 1
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Surface:
     """A grid of losses and what the laws make of it."""
 
     name: str
-    """One of `SURFACES`."""
+    """One of `joint_surfaces.SURFACES`."""
     description: str
     """Where it comes from, in words."""
     measured: LossSurface
@@ -116,6 +97,7 @@ class Surface:
         return self.extrapolations[names.index(_checks.choice("law", law, names))]
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Result:
     """What [run][regimes.joint_law.run] found."""
@@ -195,41 +177,6 @@ class Result:
         }
 
 
-class Sizes(NamedTuple):
-    """How large the experiment is."""
-
-    surfaces: tuple[str, ...]
-    """Which of `SURFACES`."""
-    theory_n: tuple[int, ...]
-    """Samples of the exact surfaces."""
-    theory_k: tuple[int, ...]
-    """Their features."""
-    alpha: float
-    """Decay of their spectrum."""
-    beta: float
-    """Decay of their target power."""
-    noise: float
-    """Label noise of the noisy one."""
-    task: str
-    """Real data of the random features."""
-    feature_n: tuple[int, ...]
-    """Samples there."""
-    features: tuple[int, ...]
-    """Numbers of random features."""
-    feature_trials: int
-    """Repetitions, each with its own samples and features."""
-    dim: int
-    """Dimension of the inputs of the networks."""
-    n: tuple[int, ...]
-    """Their samples."""
-    widths: tuple[int, ...]
-    """Units in each of their two hidden layers."""
-    trials: int
-    """Repetitions, each with its own samples and start."""
-    steps: int
-    """Steps of each training."""
-
-
 def plan(
     *,
     surfaces: Any = None,
@@ -277,7 +224,7 @@ def plan(
         _checks.count("trials", own(trials, 1, 3)),
         _checks.count("steps", own(steps, 600, 3000), low=10),
     )
-    parameters = [_parameters(sizes, width) for width in sizes.widths]
+    parameters = [joint_surfaces.parameters(sizes, width) for width in sizes.widths]
     try:
         corners.corner_of(sizes.n, parameters)
     except ValueError as error:
@@ -317,7 +264,7 @@ def run(
     the best loss of the corner and that of the whole grid.
 
     Args:
-        surfaces: some of `SURFACES`; default all.
+        surfaces: some of theory, noisy-theory, features, networks; default all.
         task: digits or photographs (which of two a patch is from), for the random features.
         alpha: decay of the exact spectrum.
         beta: decay of its target power.
@@ -350,205 +297,13 @@ def run(
         def report(what: str, share: float, name: str = name, index: int = index) -> None:
             say(f"{name}: {what}", (index + share) / len(sizes.surfaces))
 
-        source = {"features": _features, "networks": _networks}.get(name, _theory)(name, sizes, seed, folder)
-        found.append(_surface(name, source, seed, report))
+        found.append(_surface(name, joint_surfaces.source(name, sizes, seed, folder), seed, report))
     say("done", 1.0)
     settings = {"seed": seed, "quick": quick, **sizes._asdict()}
     return Result(tuple(found), tuple(claim for one in found for claim in _claims(one)), settings)
 
 
-class _Source(NamedTuple):
-    """Where losses come from."""
-
-    description: str
-    n: tuple[int, ...]
-    sizes: tuple[int, ...]
-    k: Array
-    """Features or parameters at `sizes`."""
-    count: Callable[[int], int]
-    """Features or parameters at any size."""
-    guess: float
-    units: bool
-    measure: Callable[[Sequence[int], int, bool], Array]
-    """measure(n, size, fresh) -> losses (trials, n); fresh samples for what was not on the grid."""
-    forecast: Callable[[], list[Array]] | None = None
-    """Surfaces that need no losses, a draw each."""
-    exact: bool = False
-    """Whether losses are known and not measured."""
-
-
-def _theory(name: str, sizes: Sizes, seed: int, folder: Path | None) -> _Source:
-    spectrum = spectra.power_law(sizes.alpha, sizes.beta, modes=10**12)
-    noise = sizes.noise if name == "noisy-theory" else 0.0
-
-    grid: list[Array] = []
-
-    def measure(n: Sequence[int], size: int, fresh: bool) -> Array:
-        if fresh:
-            return np.asarray(optima.optimal_ridge(spectrum, np.array(n, dtype=np.float64), float(size), noise).loss)[
-                None
-            ]
-        if not grid:
-            at, k = (np.array(one, dtype=np.float64) for one in (sizes.theory_n, sizes.theory_k))
-            grid.append(np.asarray(optima.optimal_ridge(spectrum, at, k[:, None], noise).loss))
-        return grid[0][[sizes.theory_k.index(size)]]
-
-    return _Source(
-        f"exact, alpha = {sizes.alpha:g}, beta = {sizes.beta:g}, noise {noise:g}, best ridge",
-        sizes.theory_n,
-        sizes.theory_k,
-        np.array(sizes.theory_k, dtype=np.float64),
-        lambda size: size,
-        spectrum.total_power + noise,
-        False,
-        measure,
-        exact=True,
-    )
-
-
-def _features(name: str, sizes: Sizes, seed: int, folder: Path | None) -> _Source:
-    pool = datasets.digits() if sizes.task == "digits" else datasets.image_patches(seed=seed)
-    y = pool.y if pool.y is not None else datasets.one_hot(frozen.which_photograph(pool))
-    model = kernels.fully_connected(1)
-    largest = sizes.feature_n[-1]
-    tests = min(_TESTS, len(pool.x) - largest)
-
-    def rows(trial: int) -> tuple[Array, Array]:
-        order = np.random.default_rng([seed, 1, trial]).permutation(len(pool.x))
-        return order[:largest], order[largest : largest + tests]
-
-    store = None
-    if folder is not None:
-        settings = {"task": sizes.task, "seed": seed, "n": sizes.feature_n, "largest": sizes.features[-1]}
-        store = runs.Store(folder / "features", settings)
-    held: dict[int, Array] = {}
-
-    def trial(index: int, n: Sequence[int], sizes_: Sequence[int]) -> Array:
-        """Losses (sizes, n, ridges)."""
-        train, test = rows(index)
-        if index not in held or held[index].shape[1] < sizes_[-1]:
-            held.clear()
-            draw = int(np.random.default_rng([seed, 2, index]).integers(2**31))
-            held[index] = model.features(pool.x[np.concatenate([train, test])], sizes_[-1], draw)
-        phi = held[index]
-        return np.array(
-            [
-                [_ridges(phi[:i, :k], phi[largest:, :k], y[train[:i]], y[test]) for i in n]
-                for k in sizes_
-            ]
-        )  # fmt: skip
-
-    grids: list[Array] = []
-
-    def measure(n: Sequence[int], size: int, fresh: bool) -> Array:
-        if fresh:
-            every = np.array([trial(sizes.feature_trials + t, n, [size])[0] for t in range(sizes.feature_trials)])
-        else:
-            if not grids:
-                for t in range(sizes.feature_trials):
-                    done = {} if store is None else store.finished([t])
-                    grid = done[t]["losses"] if t in done else trial(t, sizes.feature_n, sizes.features)
-                    if store is not None and t not in done:
-                        store.finish(t, {"losses": grid})
-                    grids.append(grid)
-            every = np.array(grids)[:, sizes.features.index(size)]
-        best = np.exp(np.log(every).mean(axis=0)).argmin(axis=1)
-        return every[:, np.arange(len(n)), best]
-
-    def ahead() -> list[Array]:
-        draws = []
-        for t in range(sizes.feature_trials):
-            few = rows(t)[0][: largest // corners.SHARES[0]]
-            known = forecast.population(model(pool.x[few]), y[few], draws=20, seed=seed)
-            for spectrum, floor, scale in list(zip(known.extended, known.floors, known.scales, strict=True))[:_DRAWS]:
-                n, k = np.meshgrid(np.array(sizes.feature_n, float), np.array(sizes.features, float), indexing="ij")
-                plain = dataclasses.replace(spectrum, replicates=())
-                draws.append(floor + scale * (np.asarray(_best(plain, n, k, float(floor))) - floor))
-        return draws
-
-    return _Source(
-        f"random features of the {model} on {sizes.task}, best ridge, {sizes.feature_trials} repetitions",
-        sizes.feature_n,
-        sizes.features,
-        np.array(sizes.features, dtype=np.float64),
-        lambda size: size,
-        float(np.mean(np.sum(y**2, axis=1))),
-        False,
-        measure,
-        ahead if largest // corners.SHARES[0] >= 48 else None,
-    )
-
-
-def _best(spectrum: Any, n: Array, k: Array, noise: float) -> Array:
-    """Loss at the best of many ridges; `optima.optimal_ridge` to a third of a per cent, in a tenth of the time."""
-    ridges = n[..., None] * np.asarray(equivalents.solve(spectrum, n, k).gamma)[..., None] * np.geomspace(1e-3, 1e4, 29)
-    loss = np.asarray(equivalents.loss(spectrum, n[..., None], k[..., None], ridges, noise))
-    without = np.asarray(equivalents.loss(spectrum, n, k, 0.0, noise))
-    return np.minimum(loss.min(axis=-1), without)
-
-
-def _ridges(phi: Array, phi_test: Array, y: Array, y_test: Array) -> Array:
-    """Test losses of ridge regression at all of `_RIDGES`, from one eigendecomposition of the smaller Gram matrix."""
-    n, k = phi.shape
-    few = k <= n
-    gram = (phi.T @ phi if few else phi @ phi.T) / k
-    values, vectors = np.linalg.eigh(gram)
-    values = np.maximum(values, 0.0)
-    if few:
-        left, right = phi_test @ vectors, vectors.T @ (phi.T @ y) / k
-    else:
-        left, right = phi_test @ (phi.T @ vectors) / k, vectors.T @ y
-    unit = float(np.sum(phi**2)) / (n * k)
-    found = []
-    for ridge in _RIDGES:
-        rest = y_test - left @ (right / (values + ridge * unit)[:, None])
-        found.append(np.mean(np.sum(rest**2, axis=1)))
-    return np.array(found)
-
-
-def _networks(name: str, sizes: Sizes, seed: int, folder: Path | None) -> _Source:
-    teacher = teachers.draw(sizes.dim, [seed, 3])
-    test = teachers.inputs(_TESTS, sizes.dim, np.random.default_rng([seed, 4]))
-    labels = teacher.labels(test)
-
-    def measure(n: Sequence[int], size: int, fresh: bool) -> Array:
-        student = _student(size)
-        found = []
-        for t in range(sizes.trials):
-            index = t + sizes.trials * fresh
-            x = teachers.inputs(sizes.n[-1], sizes.dim, np.random.default_rng([seed, 5, index]))
-            start = int(np.random.default_rng([seed, 6, index]).integers(2**31))
-            place = None if folder is None else folder / "networks" / f"width-{size}" / f"trial-{index}"
-            trained = teachers.train_in_n(
-                student, x, teacher.labels(x), list(n), test=(test, labels), seeds=[start], rate=5e-3,
-                steps=sizes.steps, record=16, filled=sizes.n[-1], checkpoint=place,
-            )  # fmt: skip
-            found.append(trained.test[0])
-        return np.array(found)
-
-    return _Source(
-        f"relu networks of two hidden layers, a random teacher on {sizes.dim} inputs, {sizes.steps} steps of adam, "
-        f"early stopping, {sizes.trials} repetition{'s' * (sizes.trials > 1)}",
-        sizes.n,
-        sizes.widths,
-        np.array([_parameters(sizes, width) for width in sizes.widths], dtype=np.float64),
-        lambda width: _parameters(sizes, width),
-        1.0,
-        True,
-        measure,
-    )
-
-
-def _student(width: int) -> networks.Network:
-    return networks.network(kernels.fully_connected(2, bias_std=0.3), width, parameterisation="standard")
-
-
-def _parameters(sizes: Sizes, width: int) -> int:
-    """Weights and biases of the student."""
-    return (sizes.dim + 1) * width + (width + 1) * width + width + 1
-
-
-def _surface(name: str, source: _Source, seed: int, say: Report) -> Surface:
+def _surface(name: str, source: Source, seed: int, say: Report) -> Surface:
     columns = []
     for index, size in enumerate(source.sizes):
         say(f"size {size}", 0.8 * index / len(source.sizes))
@@ -584,7 +339,7 @@ def _surface(name: str, source: _Source, seed: int, say: Report) -> Surface:
                    tuple(inverted))  # fmt: skip
 
 
-def _verified(one: Extrapolation, design: str, target: float, source: _Source) -> Inversion:
+def _verified(one: Extrapolation, design: str, target: float, source: Source) -> Inversion:
     """The configuration that a fitted law names, off the grid and no larger than it, with the loss there."""
     assert one.fit is not None
     law, nothing = one.fit.law, Estimate(math.nan, math.nan, math.nan, 0.95, None, "not measured")
@@ -592,6 +347,8 @@ def _verified(one: Extrapolation, design: str, target: float, source: _Source) -
     among = np.setdiff1d(among, source.sizes)
     counts = np.array([source.count(int(size)) for size in among], dtype=np.float64)
     missed = Inversion(one.law, design, target, math.nan, math.nan, math.nan, nothing, nothing)
+    if not len(among):  # consecutive sizes leave none between them
+        return missed
     if design == "cheapest":
         needed = corners.needed(law, one.fit.parameters, target, counts, (source.n[0], source.n[-1]))
         allowed = np.isfinite(needed)
@@ -621,9 +378,9 @@ def _mean(losses: Array) -> Estimate:
     if not len(logs):
         return Estimate(math.nan, math.nan, math.nan, 0.95, None, "diverged")
     value = float(logs.mean())
-    if len(losses) < 2:
+    if len(logs) < 2:
         return Estimate(math.exp(value), 0.0, math.inf, 0.95, None, "measured once")
-    width = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))) if len(logs) > 1 else 0.0
+    width = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs)))
     return Estimate(math.exp(value), math.exp(value - width), math.exp(value + width), 0.95, None, "over repetitions")
 
 

@@ -40,7 +40,7 @@ class Pruned:
     biases: int
     """Biases, all of them kept."""
     loss: Float64[Array, "rounds_and_1 seeds"]
-    """Test loss where the parameters were kept; NaN where a training diverged."""
+    """Test loss where the parameters were kept; NaN from the round on in which a training diverged."""
     train_loss: Float64[Array, "rounds_and_1 seeds"]
     """Training loss there."""
     masks: tuple[tuple[Tree, ...], ...] = dataclasses.field(repr=False)
@@ -145,12 +145,15 @@ def prune(
     for number in range(1, rounds + 1):
         say(f"{left[number]} of {total} weights", number / (rounds + 1))
         ended = [trainings[-1].parameters(seed) for seed in numbers]
+        # A seed that has diverged is trained on beside the others, by any mask: its losses are left out from there on.
+        ended = [end if _sound(end) else begin for end, begin in zip(ended, drawn, strict=True)]
         masks.append(
             [mask_largest(network, end, mask, int(left[number])) for end, mask in zip(ended, masks[-1], strict=True)]
         )
         trainings.append(trained(f"round-{number:03d}", masks=masks[-1], start=rewound, span=(rewind, steps)))
     say("done", 1.0)
     bad = np.array([[status is Status.DIVERGED for status in one.statuses] for one in trainings])
+    bad = np.logical_or.accumulate(bad, axis=0)
     return Pruned(
         network,
         numbers,
@@ -175,8 +178,10 @@ def mask_largest(network: Network, parameters: Tree, mask: Tree, count: int) -> 
         count: weights to keep, at most those that remain.
 
     Raises:
-        ValueError: a count beyond the weights that remain.
+        ValueError: a count beyond the weights that remain, weights that are not finite.
     """
+    if not _sound(parameters):
+        raise ValueError("`parameters` must be finite to be compared; this training has diverged.")
     sizes = [np.abs(leaf) for leaf in _effective(network, parameters)]
     alive = np.concatenate([leaf.ravel() for leaf in _weights(mask)]) == 1
     count = _checks.count("count", count, low=0, high=int(alive.sum()))
@@ -191,6 +196,10 @@ def mask_largest(network: Network, parameters: Tree, mask: Tree, count: int) -> 
             layer = (next(parts).reshape(weights.shape).astype(weights.dtype), bias)
         made.append(layer)
     return made
+
+
+def _sound(tree: Tree) -> bool:
+    return all(bool(np.isfinite(leaf).all()) for leaf in _weights(tree))
 
 
 def _weights(tree: Tree) -> list[Array]:

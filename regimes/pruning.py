@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from regimes import _checks, fits, kernels, laws, networks, pruned, tasks, teachers, training
+from regimes import _checks, display, fits, laws, pruned, pruned_families, tasks, training
 from regimes.fits import Fit
+from regimes.pruned_families import Budget, Family, Pair
 from regimes.results import Estimate
 from regimes.teachers import Claim
 
@@ -36,7 +37,6 @@ ALONE = 0.04
 """Spread that they found where each network has a law of its own."""
 NETWORKS = 200
 """Pruned networks that the law is asked to describe."""
-_WEIGHT_STD, _BIAS_STD = 0.7, 0.1
 _RATE, _BATCH = 5e-3, 50
 _LARGEST = 1200
 """Samples that may be trained on; the other digits are the test."""
@@ -65,84 +65,7 @@ class Sizes(NamedTuple):
     """Numbers of parameters for which the best network is looked for."""
 
 
-class Family(NamedTuple):
-    """One shape on one number of samples, from dense to its last round."""
-
-    depth: int
-    """Hidden layers."""
-    width: int
-    """Units in each."""
-    n: int
-    """Training samples."""
-    weights: int
-    """Weights of the dense network."""
-    biases: int
-    """Its biases."""
-    density: Float64[Array, " rounds_and_1"]
-    """Share of the weights left."""
-    losses: Float64[Array, "rounds_and_1 seeds"]
-    """Test loss of each seed."""
-
-    @property
-    def loss(self) -> Float64[Array, " rounds_and_1"]:
-        """Geometric mean over seeds."""
-        return teachers.log_mean(self.losses.T)
-
-    @property
-    def scales(self) -> dict[str, float]:
-        """What the law needs to know besides the density."""
-        return {"depth": float(self.depth), "width": float(self.width), "dense": float(self.loss[0])}
-
-    def at(self, density: Any) -> Any:
-        """Loss at a density, between rounds on a straight line in log-log."""
-        return np.exp(np.interp(np.log(density), np.log(self.density[::-1]), np.log(self.loss[::-1])))
-
-
-class Pair(NamedTuple):
-    """Two pruned networks that the law says are interchangeable."""
-
-    n: int
-    """Training samples."""
-    one: tuple[int, int, float]
-    """Depth, width and density of one."""
-    other: tuple[int, int, float]
-    """Depth, width and density at which the other should have the same loss."""
-    predicted: float
-    """That loss."""
-    measured: tuple[float, float]
-    """Losses of the two as trained."""
-
-
-class Budget(NamedTuple):
-    """The best network for a number of parameters, predicted and trained."""
-
-    n: int
-    """Training samples."""
-    parameters: int
-    """Weights and biases that may be left."""
-    depth: int
-    """Of the network to prune that the law chooses."""
-    width: int
-    """Its width."""
-    density: float
-    """Density to which it is pruned."""
-    larger: float
-    """Its parameters before pruning over those of the budget."""
-    predicted: float
-    """Loss that law and dense losses say."""
-    measured: Float64[Array, " seeds"]
-    """Loss as trained."""
-    dense_shape: tuple[int, int]
-    """Depth and width of the best dense network of the budget, of all depths."""
-    dense: Float64[Array, " seeds"]
-    """Its loss."""
-
-    @property
-    def ratio(self) -> Estimate:
-        """Loss of the pruned network over that of the dense one, interval from both spreads over seeds."""
-        return _ratio(np.log(self.measured), np.log(self.dense))
-
-
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Result:
     """What [run][regimes.pruning.run] found."""
@@ -190,7 +113,8 @@ class Result:
         """
         _checks.choice("which", which, ("in", "out", "held"))
         chosen = {"in": self.families[: self.fitted], "out": self.families[self.fitted :], "held": self.held}[which]
-        return _moments([_finite(self.predicted(one)[1:] / one.loss[1:] - 1) for one in chosen])
+        apart = [self.predicted(one)[1:] / one.loss[1:] - 1 for one in chosen]
+        return _moments([each[np.isfinite(each)] for each in apart])
 
     def alone(self) -> tuple[Estimate, Estimate]:
         """Mean and spread of the divergence where each shape of the grid has a law of its own (their Eq. 1).
@@ -339,25 +263,23 @@ def plan(
     deep = (in_depth[-2] + in_depth[-1]) // 2
     between = [round(math.sqrt(a * b)) for a, b in itertools.pairwise(in_width)]
     held = [(deep, between[0]), (in_depth[0], between[-1]), (in_depth[-1], between[-1])]
+    held = [shape for shape in dict.fromkeys(held) if shape not in itertools.product(in_depth, in_width)]
+    if not held:
+        raise ValueError("`widths` and `depths` leave no shape between them to predict; take widths further apart.")
     number = _checks.count("rounds", own(rounds, 14, 18))
-    least = _shape(in_depth[0], in_width[0])
+    least = pruned_families.shape(in_depth[0], in_width[0])
     if round(least[0] * (1 - pruned.SHARE) ** number) < 1:
         raise ValueError(f"`rounds` of {number} leave nothing of {least[0]} weights; take fewer or wider networks.")
     length = _checks.count("steps", own(steps, 800, 1000), low=20)
     if budgets is None:
-        budgets = (sum(least),) if quick else (sum(least), sum(_shape(in_depth[-1], in_width[-1])) // 5)
-    largest = sum(_shape(in_depth[-1], in_width[-1]))
-    wanted = _several("budgets", budgets, low=2 * (_PIXELS + _CLASSES), high=largest, least=1)
+        fifth = sum(pruned_families.shape(in_depth[-1], in_width[-1])) // 5
+        budgets = (sum(least),) if quick else sorted({sum(least), max(fifth, sum(least))})
+    largest = sum(pruned_families.shape(in_depth[-1], in_width[-1]))
+    wanted = _several(
+        "budgets", budgets, low=2 * (pruned_families.PIXELS + pruned_families.CLASSES), high=largest, least=1
+    )
     repeats = _checks.count("seeds", own(seeds, 2, 3), low=2)
-    return Sizes(in_depth, in_width, in_n, tuple(dict.fromkeys(held)), number, length, length // 20, repeats, wanted)
-
-
-_PIXELS, _CLASSES = 64, 10
-
-
-def _shape(depth: int, width: int) -> tuple[int, int]:
-    """Weights and biases of a network on the digits."""
-    return width * (_PIXELS + _CLASSES + (depth - 1) * width), depth * width + _CLASSES
+    return Sizes(in_depth, in_width, in_n, tuple(held), number, length, length // 20, repeats, wanted)
 
 
 def run(
@@ -407,7 +329,7 @@ def run(
     seed = _checks.count("seed", seed, low=0, high=2**20)
     folder = None if checkpoint is None else Path(checkpoint)
     data = _data(sizes, seed)
-    shapes = sorted(itertools.product(sizes.depths, sizes.widths), key=lambda shape: sum(_shape(*shape)))
+    shapes = sorted(itertools.product(sizes.depths, sizes.widths), key=lambda shape: sum(pruned_families.shape(*shape)))
     trained = len(shapes) + len(sizes.held)
     whole = trained * len(sizes.n) + 1 + 2 * len(sizes.n) * len(sizes.budgets)
     done = 0
@@ -426,8 +348,8 @@ def run(
     families, held = tuple(found[: len(shapes) * len(sizes.n)]), tuple(found[len(shapes) * len(sizes.n) :])
     fitted = -(-len(shapes) // 2) * len(sizes.n)
     say("fitting the law")
-    fit = fit_law(families[:fitted], seed=seed)
-    dense = {count: _dense_law([one for one in families if one.n == count]) for count in sizes.n}
+    fit = pruned_families.fit_law(families[:fitted], seed=seed)
+    dense = {count: pruned_families.dense_law([one for one in families if one.n == count]) for count in sizes.n}
     done += 1
     best = []
     for count in sizes.n:
@@ -437,32 +359,10 @@ def run(
             done += 2
     say("done", 1.0)
     settings = {"seed": seed, "quick": quick, **sizes._asdict()}
-    result = Result(sizes, families, held, fitted, fit, dense, tuple(_pairs(fit, held)), tuple(best), (), settings)
+    result = Result(
+        sizes, families, held, fitted, fit, dense, tuple(pruned_families.pairs(fit, held)), tuple(best), (), settings
+    )
     return dataclasses.replace(result, checks=_claims(result))
-
-
-def fit_law(families: Sequence[Family], *, seed: int = 0) -> Fit:
-    """The pruning law fitted to all pruned networks of some families, with intervals from resampled families.
-
-    Args:
-        families: at least three of different shapes; their dense losses are taken as given.
-        seed: of the bootstrap.
-
-    Raises:
-        ValueError: fewer than three families.
-    """
-    if len(families) < 3:
-        raise ValueError(f"`families` must be at least three, got {len(families)}.")
-    columns: dict[str, Any] = {name: [] for name in ("density", "depth", "width", "dense", "loss", "family")}
-    for index, one in enumerate(families):
-        for density, loss in zip(one.density[1:], one.loss[1:], strict=True):
-            if not math.isfinite(loss):
-                continue
-            row = {"density": float(density), **one.scales, "loss": float(loss), "family": float(index)}
-            for name, value in row.items():
-                columns[name].append(value)
-    groups, loss = columns.pop("family"), columns.pop("loss")
-    return fits.fit(laws.PRUNING, loss, groups=groups, bootstrap=100, seed=seed, throw=False, **columns)
 
 
 def _several(name: str, value: Any, *, low: int, high: int, least: int = 2) -> tuple[int, ...]:
@@ -480,11 +380,6 @@ def _data(sizes: Sizes, seed: int) -> Data:
     y = np.asarray(task.y, dtype=np.float64)[order]
     x = x - x[: sizes.n[0]].mean(axis=0)
     return x[:_LARGEST], y[:_LARGEST], x[_LARGEST:], y[_LARGEST:]
-
-
-def _network(depth: int, width: int) -> networks.Network:
-    model = kernels.fully_connected(depth, weight_std=_WEIGHT_STD, bias_std=_BIAS_STD)
-    return networks.network(model, width, outputs=_CLASSES, parameterisation="standard")
 
 
 def _training(n: int, data: Data, sizes: Sizes, seed: int) -> tuple[Array, Array, dict[str, Any]]:
@@ -509,66 +404,10 @@ def _family(
 ) -> Family:
     x, y, how = _training(n, data, sizes, seed)
     own = None if folder is None else folder / f"{name}-depth-{depth}-width-{width}-n-{n}"
-    found = pruned.prune(_network(depth, width), x, y, rewind=sizes.rewind, checkpoint=own, **how, **options)
+    found = pruned.prune(
+        pruned_families.network(depth, width), x, y, rewind=sizes.rewind, checkpoint=own, **how, **options
+    )
     return Family(depth, width, n, int(found.weights[0]), found.biases, found.density, found.loss)
-
-
-def _dense_law(families: Sequence[Family]) -> dict[str, float]:
-    """The power law a width^-b depth^-c of dense losses, by least squares of the logarithm."""
-    design = np.array([[1.0, -math.log(one.width), -math.log(one.depth)] for one in families])
-    logs = np.log([one.loss[0] for one in families])
-    found = np.linalg.lstsq(design, logs, rcond=None)[0]
-    spread = float(np.std(design @ found - logs))
-    return {"a": math.exp(found[0]), "b": float(found[1]), "c": float(found[2]), "spread": spread}
-
-
-def _pairs(fit: Fit, held: Sequence[Family]) -> list[Pair]:
-    """For every pruned network of a further shape, the density at which another shape should have its loss."""
-    pairs = []
-    for one, other in itertools.permutations(held, 2):
-        if one.n != other.n or (one.depth, one.width) > (other.depth, other.width):
-            continue
-        predicted = np.asarray(fit.law(fit.parameters, density=one.density, **one.scales))
-        at = np.asarray(fit.law.inverse(fit.parameters, predicted, "density", **other.scales))
-        for density, loss, measured, there in zip(one.density, predicted, one.loss, at, strict=True):
-            if density < 1 and other.density[-1] <= there <= 1 and math.isfinite(measured):
-                shapes = (one.depth, one.width, float(density)), (other.depth, other.width, float(there))
-                pairs.append(Pair(one.n, *shapes, float(loss), (float(measured), float(other.at(there)))))
-    return pairs
-
-
-def best_for(
-    parameters: int, fit: Fit, dense: dict[str, float], depths: Sequence[int], widths: tuple[int, int]
-) -> tuple[int, int, float, float]:
-    """Depth, width, density and predicted loss of the network that is best once it is pruned to a number of parameters.
-
-    Args:
-        parameters: weights and biases left.
-        fit: the law.
-        dense: the power law of the dense losses, a width^-b depth^-c.
-        depths: depths to choose from.
-        widths: smallest and largest width to choose from.
-
-    Raises:
-        ValueError: no shape has at least so many parameters and fewer biases.
-    """
-    best = None
-    for depth in depths:
-        for width in range(widths[0], widths[1] + 1):
-            weights, biases = _shape(depth, width)
-            density = (parameters - biases) / weights
-            if not 0 < density <= 1:
-                continue
-            loss = dense["a"] * width ** -dense["b"] * depth ** -dense["c"]
-            # A dense loss above that of no weights is none to be pruned.
-            loss = min(loss, 0.999 * fit.parameters["pruned"])
-            scales = {"depth": depth, "width": width, "dense": loss}
-            predicted = float(fit.law(fit.parameters, density=density, **scales))
-            if best is None or predicted < best[3]:
-                best = depth, width, density, predicted
-    if best is None:
-        raise ValueError(f"`parameters` of {parameters} fit no network of depths {depths} and widths {widths}.")
-    return best
 
 
 def _budget(
@@ -582,8 +421,8 @@ def _budget(
     folder: Path | None,
 ) -> Budget:
     ends = sizes.widths[0], sizes.widths[-1]
-    depth, width, density, predicted = best_for(parameters, fit, dense, sizes.depths, ends)
-    weights, biases = _shape(depth, width)
+    depth, width, density, predicted = pruned_families.best_for(parameters, fit, dense, sizes.depths, ends)
+    weights, biases = pruned_families.shape(depth, width)
     # A whole number of rounds of about a fifth that end at the density.
     rounds = max(1, round(math.log(density) / math.log1p(-pruned.SHARE))) if density < 1 else 0
     options: dict[str, Any] = {"rounds": rounds}
@@ -594,17 +433,17 @@ def _budget(
     x, y, how = _training(n, data, sizes, seed)
     rivals = {}
     for layers in sizes.depths:
-        units = max((one for one in range(1, ends[1] + 1) if sum(_shape(layers, one)) <= parameters), default=0)
+        units = max(
+            (one for one in range(1, ends[1] + 1) if sum(pruned_families.shape(layers, one)) <= parameters), default=0
+        )
         if units:
             own = None if folder is None else folder / f"{name}-dense-depth-{layers}-n-{n}"
-            rivals[layers, units] = training.train(_network(layers, units), x, y, checkpoint=own, **how).losses()
+            rivals[layers, units] = training.train(
+                pruned_families.network(layers, units), x, y, checkpoint=own, **how
+            ).losses()
     shape = min(rivals, key=lambda one: float(np.log(rivals[one]).mean()))
     larger = (weights + biases) / parameters
     return Budget(n, parameters, depth, width, density, larger, predicted, chosen.losses[-1], shape, rivals[shape])
-
-
-def _finite(values: Array) -> Array:
-    return values[np.isfinite(values)]
 
 
 def _moments(groups: Sequence[Array], level: float = 0.95) -> tuple[Estimate, Estimate]:
@@ -622,16 +461,6 @@ def _moments(groups: Sequence[Array], level: float = 0.95) -> tuple[Estimate, Es
         low = value - width if statistic is np.mean else max(value - width, 0.0)
         made.append(Estimate(value, low, value + width, level, None, "jackknife over families"))
     return made[0], made[1]
-
-
-def _ratio(one: Array, other: Array) -> Estimate:
-    """Ratio of geometric means from logarithms, with Welch's interval."""
-    one, other = _finite(one), _finite(other)
-    if min(len(one), len(other)) < 2:
-        return Estimate(math.nan, 0.0, math.inf, 0.95, None, "too few seeds")
-    gap = float(one.mean() - other.mean())
-    welch = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
-    return Estimate(math.exp(gap), math.exp(welch.low), math.exp(welch.high), 0.95, None, "over seeds")
 
 
 def _under(value: float, limit: float) -> bool | None:

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
+from regimes import display
+
 Array = np.ndarray
 Values: TypeAlias = Float64[Array, "..."] | np.float64
 """A float64 array of the arguments' broadcast shape; a NumPy number where all of them are scalars."""
@@ -30,6 +32,7 @@ def log_slope(at: Any, values: Any) -> float:
     return float(np.polyfit(np.log(at), np.log(values), 1)[0])
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """A number with a confidence interval."""
@@ -125,6 +128,7 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Caution:
     """Where a prediction is known to be off: a value to carry along, not an exception."""
@@ -140,6 +144,7 @@ class Caution:
         return self.reason + (known if math.isfinite(low) else "")
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class LearningCurve:
     """A loss along one axis, predicted or measured: the same type for both."""
@@ -219,6 +224,7 @@ class LearningCurve:
         )
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class LossSurface:
     """A loss over a grid of (n, k), predicted or measured."""
@@ -260,6 +266,7 @@ class LossSurface:
         )
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """One regime of one task: the predicted and the measured curve, and what they say."""
@@ -313,7 +320,14 @@ class Comparison:
         beyond = self.measured.at[-1] > 1.05 * self.resolved
         return words + (f"; extrapolated beyond {self.resolved:.0f}" if beyond else "")
 
+    def __str__(self) -> str:
+        return (
+            f"{self.task}, {self.regime.replace('_', '-limited in ')}: exponent predicted {self.predicted_exponent}, "
+            f"measured {self.measured_exponent}; {self.verdict}"
+        )
 
+
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Check:
     """One duality check of one task."""
@@ -330,3 +344,7 @@ class Check:
     """What was measured."""
     holds: bool | None
     """Whether what was found is what was expected; None where the line explains and does not judge."""
+
+    def __str__(self) -> str:
+        said = {True: ": holds", False: ": does not hold", None: ""}[self.holds]
+        return f"{self.task}, level {self.level}, {self.what}: expected {self.expected}, found {self.found}{said}"

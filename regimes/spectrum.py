@@ -13,7 +13,7 @@ import math
 import numpy as np
 from jaxtyping import Float64
 
-from regimes import _checks
+from regimes import _checks, display
 from regimes.results import Caution
 
 Array = np.ndarray
@@ -21,6 +21,7 @@ _BIN, _NODES = 0.5, 6
 """Width of a bin in log lambda and Gauss nodes in it, see `Spectrum.compressed`."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Spectrum:
     """Eigenvalues of a kernel by level, descending, with the power of a target.

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import linalg, stats
 
-from regimes import _checks, dynamics, estimate, infinite, kernels, networks, tasks, training
+from regimes import _checks, display, dynamics, estimate, infinite, kernels, networks, tasks, training
 from regimes.results import Estimate, LearningCurve
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ Progress = Callable[[str, float], None]
 
 TASKS = ("digits", "teacher-student")
 PREDICTIONS = ("initial kernel", "initial spectrum", "final kernel")
+"""What the losses are predicted from."""
 CLOSE = 0.1
 """Relative difference of predicted and measured loss up to which a prediction holds."""
 LEADING = 10
@@ -44,6 +45,7 @@ _SHARE = 0.25
 """Learning rate as a share of the largest stable one at infinite width."""
 
 
+@display.shown
 class Prediction(NamedTuple):
     """Losses predicted from a kernel for networks of one width."""
 
@@ -76,6 +78,7 @@ class Prediction(NamedTuple):
         return "too high" if self.ratio.value > 1 else "too low"
 
 
+@display.shown
 class Kernel(NamedTuple):
     """A kernel at the start or after training, on samples that were not trained on; means over the seeds."""
 
@@ -95,6 +98,7 @@ class Kernel(NamedTuple):
     """Share of the target's power in the first modes, mean over the seeds."""
 
 
+@display.shown
 class Width(NamedTuple):
     """What was found at one width."""
 
@@ -123,6 +127,7 @@ class Width(NamedTuple):
         )
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Result:
     """What [run][regimes.tangent_kernels.run] found."""
@@ -258,7 +263,7 @@ def run(
         raise ValueError("`widths` must hold at least one width.")
     fresh, tests = _checks.count("fresh", fresh, low=48), _checks.count("tests", tests)
     seeds, steps = _checks.count("seeds", seeds, low=3), _checks.count("steps", steps)
-    dim, seed = _checks.count("dim", dim), _checks.count("seed", seed, low=0)
+    dim, seed = _checks.count("dim", dim), _checks.count("seed", seed, low=0, high=2**20)
     splits = [_split(name, int(at[-1]), tests, fresh, dim, seed) for name in tasks]
     starts = [seed * 1000 + number for number in range(seeds)]
     work, done, found = float(len(splits) * sum(w**2 + 500 for w in wide)), 0.0, []

@@ -121,6 +121,7 @@ TABLE = {
     "characters": (0, "shared"),
     "pruned": (5, "experiment"),
     "work_plots": (7, "shared"),
+    "panels": (7, "shared"),
     "budgets": (7, "shared"),
     "overlays": (7, "shared"),
     "iso_loss": (8, "shared"),
@@ -156,7 +157,7 @@ COLUMNS = {  # column -> the columns that it may import from
 }
 HOMES = {  # heavy library -> the modules that may import it, None for all
     "neural_tangents": {"_tangents"},
-    "matplotlib": {"plots", "network_plots", "work_plots"},
+    "matplotlib": {"plots", "panels", "network_plots", "work_plots"},
     "typer": {"cli", "commands"},
     "rich": {"cli", "commands", "kernels"},
     "sklearn": {"tasks", "files", "pairwise"},

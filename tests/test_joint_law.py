@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from regimes import corners, fits, joint_law, laws, optima, spectra, teachers, work_plots
+from regimes import corners, fits, joint_law, joint_surfaces, laws, optima, spectra, teachers, work_plots
 from regimes.commands import joint_law as command
 from regimes.results import LossSurface
 from regimes.tuned_law import tuned_theory
@@ -146,9 +146,9 @@ def test_every_ridge_from_one_decomposition():
     for n, k in ((12, 30), (30, 12)):
         phi, test = rng.standard_normal((n, k)), rng.standard_normal((40, k))
         y, y_test = rng.standard_normal((n, 2)), rng.standard_normal((40, 2))
-        found = joint_law._ridges(phi, test, y, y_test)
+        found = joint_surfaces.ridges(phi, test, y, y_test)
         unit = np.mean(np.diagonal(phi @ phi.T / k))
-        for ridge, loss in zip(joint_law._RIDGES, found, strict=True):
+        for ridge, loss in zip(joint_surfaces.RIDGES, found, strict=True):
             weights = np.linalg.solve(phi.T @ phi / k + ridge * unit * np.eye(k), phi.T @ y / k)
             assert loss == pytest.approx(np.mean(np.sum((y_test - test @ weights) ** 2, axis=1)), rel=1e-5)
 
@@ -264,14 +264,14 @@ def test_random_features_on_digits_and_resuming(tmp_path):
 def test_networks_trained_for_real_resume(tmp_path):
     """A few steps only; an interrupted run is the same as an undisturbed one."""
     sizes = joint_law.plan(quick=True, steps=20)
-    whole = joint_law._networks("networks", sizes, 0, None).measure([32, 2048], 8, False)
-    kept = joint_law._networks("networks", sizes, 0, tmp_path).measure([32], 8, False)
-    again = joint_law._networks("networks", sizes, 0, tmp_path).measure([32, 2048], 8, False)
+    whole = joint_surfaces.trained(sizes, 0).measure([32, 2048], 8, False)
+    kept = joint_surfaces.trained(sizes, 0, tmp_path).measure([32], 8, False)
+    again = joint_surfaces.trained(sizes, 0, tmp_path).measure([32, 2048], 8, False)
     np.testing.assert_array_equal(whole, again)
     np.testing.assert_array_equal(kept[:, 0], again[:, 0])
-    fresh = joint_law._networks("networks", sizes, 0, tmp_path).measure([32], 8, True)
+    fresh = joint_surfaces.trained(sizes, 0, tmp_path).measure([32], 8, True)
     assert fresh[0, 0] != kept[0, 0]
-    assert joint_law._parameters(sizes, 8) == joint_law._student(8).parameters(np.zeros((1, sizes.dim)))
+    assert joint_surfaces.parameters(sizes, 8) == joint_surfaces.student(8).parameters(np.zeros((1, sizes.dim)))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from regimes import fits, laws, pruned, pruning, training, work_plots
+from regimes import fits, laws, pruned, pruned_families, pruning, training, work_plots
 from regimes.commands import pruning as command
 from regimes.results import Estimate
 
@@ -28,7 +28,7 @@ def fake_prune(network, x, y, *, rounds, seeds, rewind, steps, share=0.2, checkp
     depth, width = shape(network)
     assert rewind == steps // 20
     density = (1 - share) ** np.arange(rounds + 1.0)
-    dense, (weights, biases) = dense_loss(depth, width, x), pruning._shape(depth, width)
+    dense, (weights, biases) = dense_loss(depth, width, x), pruned_families.shape(depth, width)
     loss = laws.PRUNING(LAW, density=density, depth=depth, width=width, dense=dense)
     loss[0] = dense  # as the law has it at density 1 up to its tail
     rng = np.random.default_rng([depth, width, len(np.unique(x, axis=0)), *seeds])
@@ -137,7 +137,7 @@ def test_the_invariant_collapses_what_the_density_does_not(result):
 
 def test_the_best_network_is_that_of_a_brute_force_search(result):
     dense = {"a": 0.5, "b": 0.4, "c": 0.3}
-    found = pruning.best_for(2000, result.fit, dense, (1, 2), (8, 32))
+    found = pruned_families.best_for(2000, result.fit, dense, (1, 2), (8, 32))
     best = None
     for depth in (1, 2):
         for width in range(8, 33):
@@ -149,15 +149,15 @@ def test_the_best_network_is_that_of_a_brute_force_search(result):
                 best = min(best or (9.0,), (float(said), depth, width, density))
     assert found == pytest.approx((*best[1:], best[0]))
     with pytest.raises(ValueError, match="`parameters` of 10 fit no network"):
-        pruning.best_for(10, result.fit, dense, (1, 2), (8, 32))
+        pruned_families.best_for(10, result.fit, dense, (1, 2), (8, 32))
 
 
 def test_budgets_are_kept_and_compared_with_the_best_dense_network(result):
     for one in result.budgets:
-        weights, biases = pruning._shape(one.depth, one.width)
+        weights, biases = pruned_families.shape(one.depth, one.width)
         assert one.density * weights + biases == pytest.approx(one.parameters)
         assert one.larger == pytest.approx((weights + biases) / one.parameters)
-        assert sum(pruning._shape(*one.dense_shape)) <= one.parameters
+        assert sum(pruned_families.shape(*one.dense_shape)) <= one.parameters
         assert np.exp(np.log(one.measured).mean()) == pytest.approx(one.predicted, rel=0.1)
         low, high = stats.ttest_ind(np.log(one.measured), np.log(one.dense), equal_var=False).confidence_interval(0.95)
         assert (one.ratio.low, one.ratio.high) == pytest.approx((math.exp(low), math.exp(high)))
@@ -167,8 +167,10 @@ def test_budgets_are_kept_and_compared_with_the_best_dense_network(result):
 
 def test_shapes_are_counted_as_the_networks_count_them():
     for depth, width in ((1, 5), (3, 7)):
-        whole = pruning._network(depth, width).parameters(np.zeros((1, 64)))
-        assert sum(pruning._shape(depth, width)) == whole
+        whole = pruned_families.network(depth, width).parameters(np.zeros((1, 64)))
+        assert sum(pruned_families.shape(depth, width)) == whole
+    with pytest.raises(ValueError, match="`width` must be at least 1, got 0"):
+        pruned_families.shape(1, 0)
 
 
 def test_the_same_seed_gives_the_same(runs):
@@ -193,16 +195,18 @@ def test_tables_record_and_figure(result):
 
 
 def test_a_diverged_seed_is_left_out():
-    family = pruning.Family(1, 8, 100, 592, 18, np.array([1.0, 0.8]), np.array([[0.4, np.nan], [0.5, 0.45]]))
+    family = pruned_families.Family(1, 8, 100, 592, 18, np.array([1.0, 0.8]), np.array([[0.4, np.nan], [0.5, 0.45]]))
     assert family.loss[0] == pytest.approx(0.4)
     assert family.at(0.8) == pytest.approx(math.sqrt(0.5 * 0.45))
-    assert isinstance(pruning._ratio(np.log([0.4, np.nan]), np.log([0.4, 0.5])), Estimate)
+    assert isinstance(pruned_families._ratio(np.log([0.4, np.nan]), np.log([0.4, 0.5])), Estimate)
 
 
 def test_too_few_families_are_no_law(result):
     with pytest.raises(ValueError, match="`families` must be at least three, got 2"):
-        pruning.fit_law(result.families[:2])
-    assert isinstance(pruning.fit_law(result.families), fits.Fit)
+        pruned_families.fit_law(result.families[:2])
+    with pytest.raises(ValueError, match="`families` must be at least three, got 0"):
+        pruned_families.dense_law([])
+    assert isinstance(pruned_families.fit_law(result.families), fits.Fit)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +216,7 @@ def test_too_few_families_are_no_law(result):
         ({"depths": (1, 2), "widths": (8, 16)}, "`depths` and `widths` make 4 shapes, at least 5 are needed"),
         ({"depths": (0, 1)}, "`depths` must lie between 1"),
         ({"widths": (16,)}, "`widths` must hold at least 2"),
+        ({"depths": (1, 2), "widths": (2, 3, 4)}, "leave no shape between them"),
         ({"widths": (16, math.nan)}, "`widths` holds 1 NaN"),
         ({"n": (10,)}, "`n` must lie between 50 and 1200"),
         ({"n": ()}, "`n` is empty"),
@@ -281,7 +286,14 @@ def test_trained_networks_have_two_plateaus_and_wider_ones_bear_more():
     found = pruning.run(**sizes)
     for one in found.families:
         assert np.all(np.abs(one.loss[1:4] / one.loss[0] - 1) < 0.15), "a plateau at high density"
-        assert one.loss[-1] > 2 * one.loss[0]
+    for depth in (1, 2):  # the same density, 0.04, costs the narrow ones most
+        rise = [
+            one.loss[-1] / one.loss[0]
+            for one in sorted(found.families, key=lambda one: one.width)
+            if one.depth == depth
+        ]
+        assert rise[0] > 2
+        assert rise[0] > rise[1] > rise[2] > 1.2
     assert found.fit.parameters["psi"] > 0.4
     assert found.collapse()["invariant"] < 0.6 * found.collapse()["density"]
 
@@ -305,3 +317,9 @@ def test_the_command_refuses_before_it_begins(unchecked, tmp_path):
     with pytest.raises(ValueError, match="`widths` must be numbers separated by commas"):
         command.command(widths="8;16", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_budgets_of_small_grids_ascend_and_further_shapes_are_none_of_the_grid():
+    sizes = pruning.plan(depths=(1, 2, 4), widths=(24, 32))
+    assert list(sizes.budgets) == sorted(set(sizes.budgets))
+    assert not {shape for shape in sizes.held if shape[0] in sizes.depths and shape[1] in sizes.widths}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -69,7 +70,10 @@ def table(title: str, headings: Sequence[str], *, wraps: Sequence[str] = ()) -> 
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str], Callable[[str, float], None]]]:
-    """A bar on standard error: called with a name, gives what reports (what is being done, share that is done)."""
+    """A bar on standard error: called with a name, gives what reports (what is being done, share that is done).
+
+    Ctrl-C inside ends with a sentence that says how to go on.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
 
@@ -81,7 +85,22 @@ def progress() -> Iterator[Callable[[str], Callable[[str, float], None]]]:
 
             return report
 
-        yield begin
+        try:
+            yield begin
+        except KeyboardInterrupt:
+            shown.stop()
+            say(Console(stderr=True), _stopped())
+            raise
+
+
+def _stopped() -> str:
+    context = click.get_current_context(silent=True)
+    options = {} if context is None else context.params
+    if "checkpoint" not in options:
+        return "Stopped; nothing was written."
+    if options["checkpoint"] is None:
+        return "Stopped; nothing was written. With --checkpoint FOLDER such a run can go on where it was."
+    return f"Stopped. The same command goes on from {options['checkpoint']}/."
 
 
 def checks(console: Console, found: Any, title: str) -> None:

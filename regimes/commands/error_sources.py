@@ -54,11 +54,12 @@ def command(
     with console.progress() as begin:
         report = begin("sources of error")
         result = error_sources.run(**options, seed=seed, checkpoint=checkpoint, progress=report)
-    made = console.table("Measured (predicted)", ("task", "n", "k", "learner", *error_sources.PARTS))
+    first = "learner"  # with its task and sizes in one column that wraps: 80 letters hold the numbers whole
+    made = console.table("Measured (predicted)", (first, *error_sources.PARTS), wraps=(first,))
     for one in result.points:
         parts = [(one.measured.parts[part].value, float(getattr(one.predicted, part))) for part in error_sources.PARTS]
         cells = [f"{value:.3f} ({predicted:.3f})" for value, predicted in parts]
-        made.add_row(one.task, str(one.n), str(one.k), one.learner, *cells)
+        made.add_row(f"{one.task}, n = {one.n}, k = {one.k}, {one.learner}", *cells)
     screen.print(made)
     console.say(screen, result)
     console.written(screen, out, console.save(result, work_plots.error_sources(result), out, {**options, "seed": seed}))

@@ -26,7 +26,10 @@ def command(
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(help="Losses of yours instead: a .csv or .parquet file with columns n, size, loss (and seed)."),
+        typer.Option(
+            help="Losses of yours instead: a .csv or .parquet file with columns n (samples, tokens), size (parameters, "
+            "width), loss (and seed)."
+        ),
     ] = None,
     samples: Annotated[int | None, typer.Option(help="Largest shard. Default: 1,024 or 2,048.")] = None,
     smallest: Annotated[int | None, typer.Option(help="Smallest shard. Default: a 32nd of the largest.")] = None,
@@ -78,14 +81,15 @@ def command(
             report = begin("hestness")
             result = model_growth.run(**options, **reading, seed=seed, checkpoint=checkpoint, progress=report)
         settings = {**options, **reading, "seed": seed}
-    made = console.table("Exponents", ("domain", "learner", "beta_g", "predicted", "beta_p", "predicted"))
+    first = "domain, learner"  # in one column that wraps: 80 letters hold the numbers whole
+    made = console.table("Exponents", (first, "beta_g", "predicted", "beta_p", "predicted"), wraps=(first,))
     for one in result.growths:
         cells = []
         for name in ("beta_g", "beta_p"):
             for found in (one.measured, one.predicted):
                 value = None if found is None else getattr(found, name)
                 cells.append("" if value is None or value.value != value.value else console.plus_minus(value))
-        made.add_row(one.domain, one.learner, *cells)
+        made.add_row(f"{one.domain}, {one.learner}", *cells)
     screen.print(made)
     console.say(screen, result)
     console.written(screen, out, console.save(result, work_plots.model_growth(result), out, settings))

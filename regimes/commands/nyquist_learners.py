@@ -51,15 +51,15 @@ def command(
     with console.progress() as begin:
         report = begin("Nyquist learners")
         result = nyquist_learners.run(**options, seed=seed, checkpoint=checkpoint, progress=report)
-    made = console.table(
-        "Without noise", ("domain", "learner", "points", "band", "rate", "complete from", "orders", "exponent")
-    )
+    first = "learner"  # with its domain and points in one column that wraps: 80 letters hold the numbers whole
+    headings = (first, "band", "rate", "complete from", "orders", "exponent")
+    made = console.table("Without noise", headings, wraps=(first,))
     for one in result.cases:
         if not one.noise:
             numbers = [f"{value:g}" if math.isfinite(value) else "-" for value in (one.band, one.rate, one.complete)]
             orders = f"{one.drop:.1f}" if one.limited else "-"
             falls = "-" if one.limited else f"{one.exponent.value:.2f} ({one.predicted_exponent:.2f})"
-            made.add_row(one.domain, one.learner, one.design, *numbers, orders, falls)
+            made.add_row(f"{one.domain}, {one.learner}, {one.design}", *numbers, orders, falls)
     screen.print(made)
     console.say(screen, result)
     console.written(

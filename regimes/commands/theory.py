@@ -1,11 +1,13 @@
 """`regimes theory`: laws, exponents and losses of a power law or of a kernel."""
 
+import dataclasses
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich import box
 from rich.console import Console
@@ -16,6 +18,7 @@ from rich.table import Table
 from regimes.commands import console
 
 PARTS = ("bias", "data", "features", "both", "fitted noise", "noise")
+LAW = ("regime", "quantity", "along", "exponent", "amplitude", "logarithm", "reason", "valid")
 KERNELS: dict[str, dict[str, Any]] = {  # name: its options and their defaults
     "ntk": {"depth": 2, "activation": "relu"},
     "nngp": {"depth": 2, "activation": "relu"},
@@ -66,9 +69,17 @@ def theory(
     ] = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the phase map to this .png, .svg or .pdf.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write the table of losses to this .csv or .parquet.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the phase map, all numbers and the settings. Default: none.")
+    ] = None,
 ) -> None:
-    """Exponents, regimes and losses from the theory, for a power law or a kernel on a sphere, torus or cube."""
-    from regimes import asymptotics, equivalents
+    """Exponents, regimes and losses from the theory, for a power law or a kernel on a sphere, torus or cube.
+
+    With --out, writes theory.png and .svg, losses.csv, exponents.csv, laws.csv, phases.csv, duality.csv and run.json
+    to the folder.
+    """
+    arguments = {name: value for name, value in locals().items() if name not in ("figure", "table", "out")}
+    from regimes import asymptotics, equivalents, phases, plots
     from regimes import theory as predictions
 
     spectrum, rates_of = _spectrum(
@@ -90,36 +101,107 @@ def theory(
         if path is not None:
             console.writable(path.parent, name)
     screen = Console()
-    screen.print(escape(str(spectrum)), highlight=False, soft_wrap=True)
-    if spectrum.caution is not None:
-        screen.print(f"[bold]Caution:[/] {escape(str(spectrum.caution))}", highlight=False, soft_wrap=True)
-    screen.print()
-    if rates_of is not None:
-        _show_rates(screen, asymptotics.rates(*rates_of, noise=noise, ridge=ridge), amplitudes=alpha is not None)
-    _window(screen, spectrum)
-    rows = _loss_rows(spectrum, pairs, ridge, noise, time)
-    parts = [name for name in rows[0] if name in PARTS]
-    others = [name for name in rows[0] if name not in PARTS and name not in ("n", "k")]
-    screen.print(_loss_table(rows, "Losses, and local exponents of L - noise", ["n", "k", *others]))
-    for row in rows:
-        if math.isinf(row["loss"]):
-            screen.print(f"infinite at n = {row['n']:g}, k = {row['k']:g}: {_why_infinite(row)}\n", highlight=False)
-    screen.print(_loss_table(rows, "Parts of the loss trained to the end", ["n", "k", *parts]))
-    if place is not None:
-        report = predictions.duality_report(spectrum, *place, ridge, noise)
-        console.checks(screen, report, f"duality at ({place[0]}, {place[1]})")
-    if table is not None:
+    with console.reserved(out):
+        screen.print(escape(str(spectrum)), highlight=False, soft_wrap=True)
+        if spectrum.caution is not None:
+            screen.print(f"[bold]Caution:[/] {escape(str(spectrum.caution))}", highlight=False, soft_wrap=True)
+        screen.print()
+        rates = () if rates_of is None else asymptotics.rates(*rates_of, noise=noise, ridge=ridge)
+        if rates:
+            _show_rates(screen, rates, amplitudes=alpha is not None)
+        exponents = _window(screen, spectrum)
+        rows = _loss_rows(spectrum, pairs, ridge, noise, time)
+        parts = [name for name in rows[0] if name in PARTS]
+        others = [name for name in rows[0] if name not in PARTS and name not in ("n", "k")]
+        screen.print(_loss_table(rows, "Losses, and local exponents of L - noise", ["n", "k", *others]))
+        for row in rows:
+            if math.isinf(row["loss"]):
+                screen.print(f"infinite at n = {row['n']:g}, k = {row['k']:g}: {_why_infinite(row)}\n", highlight=False)
+        screen.print(_loss_table(rows, "Parts of the loss trained to the end", ["n", "k", *parts]))
+        report = [] if place is None else predictions.duality_report(spectrum, *place, ridge, noise)
+        if place is not None:
+            console.checks(screen, report, f"duality at ({place[0]}, {place[1]})")
+        if table is not None:
+            import pandas as pd
+
+            frame = pd.DataFrame(rows)
+            frame.to_parquet(table) if table.suffix == ".parquet" else frame.to_csv(table, index=False)
+            screen.print(f"Table written to {table}", highlight=False, soft_wrap=True)
+        if figure is not None or out is not None:
+            found = phases.phase_map(spectrum, ridge=ridge, noise=noise, time=time)
+            drawn = plots.phase_map(found).figure
+            screen.print(escape(str(found)), highlight=False, soft_wrap=True)
+        if figure is not None:
+            drawn.savefig(figure, dpi=200)
+            screen.print(f"Phase map written to {figure}", highlight=False, soft_wrap=True)
+        if out is not None:
+            whole = _Found(spectrum, tuple(rates), exponents, tuple(rows), tuple(report), found)
+            console.written(screen, out, console.save(whole, drawn, out, arguments))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """Everything that was printed, as `console.save` writes it."""
+
+    spectrum: Any
+    rates: tuple[Any, ...]
+    exponents: Any
+    """None where there are too few modes."""
+    losses: tuple[dict[str, float], ...]
+    checks: tuple[Any, ...]
+    phases: Any
+    name: str = "theory"
+
+    def __str__(self) -> str:
+        if self.exponents is None:
+            lines = ["Too few modes to read exponents over a window of sizes."]
+        else:
+            low, high = self.exponents.alpha.window
+            lines = [
+                f"Where resolution limits the loss, it falls with exponent {self.exponents.resolution_n} in n and "
+                f"{self.exponents.resolution_k} in k, between {low:g} and {high:g} and without ridge.",
+                f"There the spectrum has alpha = {self.exponents.alpha} and the target beta = {self.exponents.beta}.",
+            ]
+        lines += [f"{share:.1%} of the map: {meaning}." for meaning, share in self._shares()]
+        lines.append(f"The {self.spectrum}.")
+        return "\n".join(lines + ([f"Caution: {self.spectrum.caution}."] if self.spectrum.caution else []))
+
+    def _shares(self) -> list[tuple[str, float]]:
+        from regimes.phases import MEANING
+
+        shares = sorted(self.phases.fractions.items(), key=lambda item: -item[1])
+        return [(MEANING[name], share) for name, share in shares]
+
+    def tables(self) -> dict[str, Any]:
+        """Data frames: losses, exponents, laws, phases and duality, without those that are empty."""
         import pandas as pd
 
-        frame = pd.DataFrame(rows)
-        frame.to_parquet(table) if table.suffix == ".parquet" else frame.to_csv(table, index=False)
-        screen.print(f"Table written to {table}", highlight=False, soft_wrap=True)
-    if figure is not None:
-        from regimes import phases, plots
+        surface = self.phases.surface
+        n, k = np.meshgrid(surface.n, surface.k, indexing="ij")
+        grid = {"n": n, "k": k, "phase": self.phases.phase, "loss": surface.loss}
+        read = ("value", "low", "high", "level")
+        exponents = [] if self.exponents is None else dataclasses.fields(self.exponents)
+        rows: dict[str, Any] = {
+            "exponents": [
+                {"exponent": one.name, **{part: getattr(getattr(self.exponents, one.name), part) for part in read}}
+                for one in exponents
+            ],
+            "losses": list(self.losses),
+            "laws": [{part: getattr(rate, part) for part in LAW} for rate in self.rates],
+            "phases": {name: np.ravel(values) for name, values in grid.items()},
+            "duality": [dataclasses.asdict(check) for check in self.checks],
+        }
+        return {name: pd.DataFrame(made) for name, made in rows.items() if made}
 
-        found = phases.phase_map(spectrum, ridge=ridge, noise=noise, time=time)
-        plots.phase_map(found).figure.savefig(figure, dpi=200)
-        screen.print(f"{escape(str(found))}\nPhase map written to {figure}", highlight=False, soft_wrap=True)
+    def record(self) -> dict[str, Any]:
+        """What the tables leave out, and the checks."""
+        caution = self.spectrum.caution
+        return {
+            "spectrum": str(self.spectrum),
+            "shares of the map": dict(self.phases.fractions),
+            "checks": [dataclasses.asdict(check) for check in self.checks],
+            "warnings": [] if caution is None else [str(caution)],
+        }
 
 
 def _spectrum(
@@ -192,16 +274,17 @@ def _show_rates(screen: Console, rates: Any, *, amplitudes: bool) -> None:
     screen.print()
 
 
-def _window(screen: Console, spectrum: Any) -> None:
-    """The exponents as they are at finite size."""
+def _window(screen: Console, spectrum: Any) -> Any:
+    """The exponents as they are at finite size; None where there are too few modes."""
     from regimes import theory
 
     try:
         found = theory.exponents(spectrum)
     except ValueError:
         screen.print("Too few modes to read exponents over a window of sizes.\n", highlight=False)
-    else:
-        screen.print(f"[bold]Over a window of sizes[/]\n{escape(str(found))}\n", highlight=False, soft_wrap=True)
+        return None
+    screen.print(f"[bold]Over a window of sizes[/]\n{escape(str(found))}\n", highlight=False, soft_wrap=True)
+    return found
 
 
 def _loss_rows(spectrum: Any, pairs: Any, ridge: float, noise: float, time: float) -> list[dict[str, float]]:
