@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy import stats
 
-from regimes import _checks, estimate, kernels, networks, ridge, teachers, theory
+from regimes import _checks, display, estimate, kernels, networks, ridge, teachers, theory
 from regimes.results import Estimate, LearningCurve
 from regimes.teachers import Claim, Teacher
 
@@ -57,6 +57,7 @@ class Sizes(NamedTuple):
     """Samples of the Gram matrices."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Depth:
     """The kernel of one depth."""
@@ -75,6 +76,7 @@ class Depth:
     """beta of the teachers in it."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Result:
     """What [run][regimes.aspect_ratio.run] found; axes of arrays are (teachers, depths, widths, sizes)."""

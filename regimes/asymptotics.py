@@ -29,10 +29,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import optimize, special
 
-from regimes import _checks, frontiers
+from regimes import _checks, display, frontiers
 from regimes.results import Values
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Rate:
     """One power law: quantity -> amplitude at^-exponent, times ln(at) if `logarithm`."""

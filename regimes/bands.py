@@ -121,14 +121,16 @@ def _by_kernel(
     def loss(rng: np.random.Generator) -> Array:
         target = rng.standard_normal((band, sizes.targets))
         target /= np.linalg.norm(target, axis=0) * math.sqrt(sizes.targets)  # so that the sum over targets is the mean
-        test = draw(_TESTS, rng) if nested else 2 * np.pi * (np.arange(_TESTS) + rng.uniform()) / _TESTS
-        truth = modes(test)[:, :band] @ target
-        if nested:
-            x = draw(int(at[-1]), rng)
+        if nested:  # one draw for both: where points are drawn from a finite pool no test may have been trained on
+            both = draw(_TESTS + int(at[-1]), rng)
+            test, x = both[:_TESTS], both[_TESTS:]
+            truth = modes(test)[:, :band] @ target
             y = modes(x)[:, :band] @ target
             y = y + math.sqrt(noise / sizes.targets) * rng.standard_normal(y.shape)
             found = ridge.loss_in_n(kernel(x, x), kernel(x, test), y, truth, at=at) + noise
             return np.array([found, np.full(len(at), np.nan)])
+        test = 2 * np.pi * (np.arange(_TESTS) + rng.uniform()) / _TESTS
+        truth = modes(test)[:, :band] @ target
         losses = []
         for n in at:
             x = draw(int(n), rng)
@@ -315,7 +317,7 @@ def low_pass(images: Any, block: int) -> Float64[Array, "n coordinates"]:
 
 
 def photographs(sizes: Sizes, seed: int) -> list[Setting]:
-    """Polynomials of degree two in the low frequencies of 8 x 8 patches; the kernels of all are two NTKs."""
+    """Polynomials of degree two in the low frequencies of 6 x 6 patches; the kernels of all are two NTKs."""
     images = tasks.image_patches(seed=seed).x
     low = low_pass(images, sizes.block)
     low /= math.sqrt(np.mean(np.sum(low**2, axis=1)))

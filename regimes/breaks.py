@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import optimize, special
 
-from regimes import _checks, dynamics, spectra
+from regimes import _checks, display, dynamics, spectra
 from regimes.results import Estimate, Values
 from regimes.spectrum import Spectrum
 
@@ -36,6 +36,7 @@ TOLERANCE = 0.1
 _WIDTHS = tuple(2**power for power in range(6, 15))
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Line:
     """The end of the equivalence in theory, for one power law."""
@@ -55,11 +56,14 @@ class Line:
     expected: float
     """The slope that (1) has."""
     iso_loss: float
-    """Slope of the raw time to reach a loss against k, inside the region."""
+    """Slope of the raw time to reach a loss against k, inside the region: near -1 because losses agree there."""
     spread: float
-    """Largest relative spread of the loss at equal k t, inside the region."""
+    """Largest relative spread of the loss at equal k t, inside the region: TOLERANCE, by the definition of its end."""
+    first_order_excess: float
+    """Excess of (1) over the exact one, TOLERANCE, at the exact time, for the most features: 1 up to higher orders."""
 
 
+@display.shown
 class Subspace(NamedTuple):
     """A small model as a random subspace of a large one."""
 
@@ -122,7 +126,8 @@ def break_time(spectrum: Spectrum, k: float, n: float = math.inf, *, tolerance: 
         The time; infinite where the loss never is.
 
     Raises:
-        ValueError: a number that is not positive.
+        ValueError: a number that is not positive; a share that is passed before the first time that is searched, a
+            thousandth of the inverse of the largest eigenvalue.
     """
     tolerance = _checks.number("tolerance", tolerance, low=0, strict=True)
 
@@ -134,7 +139,12 @@ def break_time(spectrum: Spectrum, k: float, n: float = math.inf, *, tolerance: 
     above = np.flatnonzero(over(logs) > 0)
     if not len(above):
         return math.inf
-    first = max(int(above[0]), 1)
+    first = int(above[0])
+    if first == 0:
+        raise ValueError(
+            f"`tolerance` = {tolerance:g} is passed before the time {math.exp(logs[0]):.3g}, where the search begins; "
+            "take a larger one."
+        )
     return math.exp(optimize.brentq(over, logs[first - 1], logs[first], xtol=1e-10))
 
 
@@ -161,12 +171,14 @@ def subspace_distance(eigenvalues: Any, target: Any, time: float, p: int) -> flo
     if len(m) != len(y) or (m <= 0).any():
         raise ValueError(f"`eigenvalues` must be positive, one for each `target`; got {len(m)} and {len(y)}.")
     time, p = _checks.number("time", time, low=0), _checks.count("p", p)
-    apart = (m[:, None] - m) * time
-    close = np.abs(apart) < 1e-6
-    # exp(-m_j t)(1 - exp(-x))/x with x = (m_i - m_j) t
-    ratio = np.where(close, 1 - apart / 2, -np.expm1(-apart) / np.where(close, 1.0, apart))
-    phi = time * np.exp(-m * time) * ratio
-    return math.sqrt(float(np.sum(m[:, None] * m * (y * phi) ** 2 * (1 + np.eye(len(m))))) / p)
+    with np.errstate(over="ignore"):  # an exponent without end is right
+        apart = np.abs(m[:, None] - m) * time
+        slower = np.exp(-np.minimum(m[:, None], m) * time)
+    close = apart < 1e-6
+    # exp(-m t)(1 - exp(-x))/x with m the smaller of m_i and m_j and x = |m_i - m_j| t: no factor grows
+    phi = time * slower * np.where(close, 1 - apart / 2, -np.expm1(-apart) / np.where(close, 1.0, apart))
+    root = np.sqrt(m)
+    return math.sqrt(float(np.sum((root[:, None] * root * y * phi) ** 2 * (1 + np.eye(len(m))))) / p)
 
 
 def line(alpha: float, beta: float) -> Line:
@@ -190,7 +202,8 @@ def line(alpha: float, beta: float) -> Line:
     level = loss[0, np.flatnonzero(inside[0])[-1]]  # the loss that the fewest features reach inside
     reached = [np.interp(-math.log(level), -np.log(row), np.log(time)) for row in loss]
     iso = float(np.polyfit(np.log(k), np.array(reached) - np.log(k), 1)[0])
-    return Line(alpha, beta, k, exact, first, slope, power - 1, iso, spread(loss, inside))
+    share = float((exact[-1] / first[-1]) ** (1 / power))
+    return Line(alpha, beta, k, exact, first, slope, power - 1, iso, spread(loss, inside), share)
 
 
 def spread(loss: Any, inside: Any) -> float:

@@ -24,6 +24,7 @@ MODES = 300
 _RIDGES = 2.0 ** np.arange(-26, 14)
 """Times n, to be tried for the best ridge."""
 _TESTS = 1000
+_DIGITS = 512
 
 
 class Measurement(NamedTuple):
@@ -86,6 +87,25 @@ def modes() -> Spectrum:
     return spectra.listed(ranks**-1.5, ranks**-2.0)
 
 
+def of_digits(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    """The sizes that the digits can be measured at: those below 512, as the pool has 750 images.
+
+    Args:
+        name: n or k.
+        values: samples or features.
+
+    Raises:
+        ValueError: none of them is.
+    """
+    kept = tuple(one for one in values if one < _DIGITS)
+    if not kept:
+        raise ValueError(
+            f"`{name}` has no value below {_DIGITS}, beyond which there are too few digits: the smallest is "
+            f"{min(values)}; add a smaller one or leave the digits out (`digits=False`)."
+        )
+    return kept
+
+
 class Gaussian:
     """Gaussian modes: samples, projections and teacher's signs anew in every trial."""
 
@@ -108,7 +128,10 @@ class Gaussian:
 
 
 class Digits:
-    """Random features of images with real classes; the spectrum is estimated on images that are not used again."""
+    """Random features of images with real classes; the spectrum is estimated on images that are not used again.
+
+    Of n and k those below 512 are measured.
+    """
 
     name = "digits"
 
@@ -126,8 +149,7 @@ class Digits:
         self.spectrum = estimate.spectrum(gram, y[read], noise=known, draws=0)
         self.read = estimate.noise(gram, y[read], seed=seed)
         self.pool = 750
-        self.n = tuple(one for one in n if one < 512) or (64,)
-        self.k = tuple(one for one in k if one < 512) or (32,)
+        self.n, self.k = of_digits("n", n), of_digits("k", k)
 
     def draw(self, trial: int) -> tuple[Array, Array, Callable[[int], Array]]:
         """As for the Gaussian task."""

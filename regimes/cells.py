@@ -274,7 +274,7 @@ def unknown(name: Any, known: Iterable[str], what: str) -> str:
         what: what it should have been.
     """
     known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=3)
+    near = difflib.get_close_matches(str(name), known, n=3) or [one for one in known if str(name) and str(name) in one]
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known) or 'none'}."
     return f"{name!r} is no {what}; {hint}"
 

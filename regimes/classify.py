@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from regimes import _checks, dimension, dynamics
+from regimes import _checks, dimension, display, dynamics
 from regimes.evidence import Data, Finding, prepare, reason, slope
 from regimes.regime_points import PointVerdict, Regime, Shares, classify_point, labels_along
 from regimes.results import Estimate, LearningCurve, LossSurface
@@ -31,6 +31,7 @@ Array = np.ndarray
 __all__ = ["PointVerdict", "Regime", "RegimeVerdict", "Shares", "SurfaceVerdict", "classify", "classify_point"]
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class RegimeVerdict:
     """Which regime a curve is in, and why."""
@@ -56,6 +57,7 @@ class RegimeVerdict:
         return f"{self.regime.value}{rest} {where}. " + " ".join(f"{one}." for one in self.evidence)
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class SurfaceVerdict:
     """Verdicts on a surface: one per line, along either axis."""

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from scipy import stats
 
-from regimes import _checks, laws, plans, ranking
+from regimes import _checks, display, laws, plans, ranking
 from regimes.curves import Curve
 from regimes.fits import Fit, FitError, Status, fit
 from regimes.law import Law
@@ -40,6 +40,7 @@ _ROLES = {"size": ("k", "width"), "k": ("size", "width"), "width": ("k",)}
 """Scales of a table that may stand for one of a law that it does not have."""
 
 
+@display.shown
 class Rank(NamedTuple):
     """One law's extrapolation."""
 
@@ -53,6 +54,7 @@ class Rank(NamedTuple):
     """Of the fit to the smaller sizes."""
 
 
+@display.shown
 class Forecast(NamedTuple):
     """Losses along one scale, inside the measurements and beyond."""
 
@@ -70,6 +72,7 @@ class Forecast(NamedTuple):
     """In words: the law, and the tail where it takes over."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class CurveFit:
     """What [analyse][regimes.curve_fits.analyse] found."""

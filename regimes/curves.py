@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from regimes import _checks, files
+from regimes import _checks, display, files
 from regimes.results import LearningCurve, LossSurface
 
 Array = np.ndarray
@@ -37,6 +37,7 @@ STDERRS = ("stderr", "standard error", "sem")
 """Headings that are taken for its standard error."""
 
 
+@display.shown
 class Curve(NamedTuple):
     """Losses of one group of rows."""
 

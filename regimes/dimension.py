@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy import optimize, spatial, stats
 
-from regimes import _checks
+from regimes import _checks, display
 from regimes.profiles import Periodic, Profile
 from regimes.results import Caution, Estimate, log_slope
 from regimes.spectrum import Spectrum
@@ -50,6 +50,7 @@ points on spheres, cubes, Gaussians, their images under tanh, and tori, of dimen
 Gaussians squashed by tanh the high. tests/test_dimension.py::test_bias_stays_in_the_stated_range measures it again."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Dimension:
     """An intrinsic dimension, how it depends on the scale, and what to beware of."""
@@ -113,6 +114,7 @@ class Row:
     """How it stands to the measured exponent, or without one to that of the spectrum."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Table:
     """Exponents side by side; print it."""

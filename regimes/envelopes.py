@@ -7,11 +7,12 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy import stats
 
-from regimes import _checks
+from regimes import _checks, display
 
 Array = np.ndarray
 
 
+@display.shown
 class Envelope(NamedTuple):
     """The smallest loss for each size of the training set."""
 

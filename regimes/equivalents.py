@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import elementwise
 
+from regimes import display
 from regimes.results import Values
 from regimes.spectrum import Spectrum
 
@@ -32,6 +33,7 @@ _CHUNK = 4_000_000
 """Entries of a (points, levels) table worked on at once: 32 MB."""
 
 
+@display.shown
 class FixedPoint(NamedTuple):
     """Solution of (FP) at each point; all fields have the broadcast shape of n, k and ridge."""
 
@@ -45,6 +47,7 @@ class FixedPoint(NamedTuple):
     """sum (lambda/(lambda+gamma))^2."""
 
 
+@display.shown
 class Decomposition(NamedTuple):
     """The loss as a sum of parts that are never negative; the fields have the broadcast shape of the arguments.
 
@@ -74,6 +77,7 @@ class Decomposition(NamedTuple):
         return sum(self[1:], start=self[0])
 
 
+@display.shown
 class Derivatives(NamedTuple):
     """dL/d ln n, dL/d ln k and dL/d ln ridge; the fields have the broadcast shape of the arguments."""
 

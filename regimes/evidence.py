@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from regimes import _checks, fits, laws
+from regimes import _checks, display, fits, laws
 from regimes.regime_points import FLAT, NEAR_ONE, RESOLUTION, VARIANCE, Regime
 from regimes.results import Estimate, LearningCurve
 
@@ -64,6 +64,7 @@ class Trial(NamedTuple):
     """Whether the points do not tell the offset from none."""
 
 
+@display.shown
 class Finding(NamedTuple):
     """What a part of the reasoning arrives at."""
 

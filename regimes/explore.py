@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import interpolate, ndimage
 
-from regimes import dynamics, equivalents, spectra, theory
+from regimes import display, dynamics, equivalents, spectra, theory
 from regimes import spectrum as spectrum_module
 from regimes.phases import MEANING, PHASES
 from regimes.spectrum import Spectrum
@@ -38,6 +38,9 @@ _STEP, _BIN, _WIDE, _NODES, _TALBOT = 0.06, 3.0, 4.0, 6, 10
 nodes in it; nodes of the contour."""
 _SHIFT = 0.01
 """Step in the logarithm of central differences."""
+_NEAR, _TURN = 0.03, 0.3
+"""A point is at the tip of the peak if log(n/k) is within the first and an exponent changes by more than the second
+within one step."""
 
 
 class Knobs(NamedTuple):
@@ -108,6 +111,7 @@ class Curve(NamedTuple):
     """-d ln(loss - noise)/d ln(at); NaN where the loss is infinite."""
 
 
+@display.shown
 class Point(NamedTuple):
     """The numbers of the chosen point."""
 
@@ -121,6 +125,8 @@ class Point(NamedTuple):
     """-d ln(loss - noise)/d ln of n, k and time, the last at a finite time only."""
     phase: str
     """The regime, one of [PHASES][regimes.phases.PHASES]."""
+    peak: bool = False
+    """Whether it is the tip of the interpolation peak, where the exponents in n and k turn at once and are NaN."""
 
     @property
     def meaning(self) -> str:
@@ -134,6 +140,7 @@ class Point(NamedTuple):
             if math.isfinite(value)
         )
         said = f"; locally loss - noise goes as {falls}" if falls else ""
+        said += "; at the peak" if self.peak else ""
         return f"n = {self.n:.4g}, k = {self.k:.4g}: loss {self.loss:.4g}, {self.meaning}{said}"
 
 
@@ -309,8 +316,24 @@ def point(of: Tabulated, n: float, k: float, knobs: Knobs, *, quick: bool = Fals
         with np.errstate(invalid="ignore", divide="ignore"):
             slopes = -(np.log(values[1:4] - noise) - np.log(values[4:7] - noise)) / (2 * _SHIFT)
         exponents = {"n": float(slopes[1]), "k": float(slopes[2]), "time": float(slopes[0])}
-    regime = surface(of, knobs, np.array([n]), np.array([k])).phase[0, 0]
-    return Point(n, k, loss, exponents, str(regime))
+    regime = str(surface(of, knobs, np.array([n]), np.array([k])).phase[0, 0])
+    peak = regime == "interpolation" and _tip(of, n, k, knobs)
+    if peak:  # a slope there would be that of one side, or of none
+        exponents |= {"n": math.nan, "k": math.nan}
+    return Point(n, k, loss, exponents, regime, peak)
+
+
+def _tip(of: Tabulated, n: float, k: float, knobs: Knobs) -> bool:
+    """Whether (n, k) is so near to n = k, and the peak so sharp, that the exponents are those of no place."""
+    if abs(math.log(n / k)) > _NEAR:
+        return False
+    up, down = math.exp(_SHIFT), math.exp(-_SHIFT)
+    loss = losses(of, n * np.array([1, up, down, 1, 1]), k * np.array([1, 1, 1, up, down]), knobs)
+    if not np.isfinite(loss).all():
+        return True
+    here, *around = np.log(loss - knobs.noise)
+    turns = [abs(around[first] - 2 * here + around[first + 1]) / _SHIFT for first in (0, 2)]
+    return bool(max(turns) > _TURN)
 
 
 def boundaries(found: Surface) -> list[Array]:

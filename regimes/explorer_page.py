@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from regimes import _checks, explore
-from regimes.explore import Curve, Knobs, Surface, Tabulated
+from regimes import _checks, explore, overlays
+from regimes.explore import Curve, Knobs, Point, Surface, Tabulated
 from regimes.overlays import Loaded
 from regimes.results import LearningCurve
 
@@ -51,8 +51,11 @@ _TITLES = {
 }
 _HEAD = """{% block preamble %}
 <link rel="icon" href="data:,">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body { margin: 0.6em 1em; font-family: system-ui, sans-serif; color: #111; background: #fff; }</style>
 {% endblock %}"""
+_WRAP = "@media (max-width: 1050px) { :host { flex-wrap: wrap !important } }"
+"""Style of a row whose parts go below each other where the window is narrow."""
 _WORDS = """h1 { font-size: 19px; margin: 0 0 6px } h2 { font-size: 15px; margin: 10px 0 4px }
 p { margin: 0 0 7px } table { border-collapse: collapse } td { padding: 1px 10px 1px 0; vertical-align: baseline }
 sup { line-height: 0 } td + td { text-align: right; font-variant-numeric: tabular-nums }
@@ -113,6 +116,8 @@ class _Page:
         self.drawn: Any = None
         self.draft = False
         self.sliders = _sliders()
+        if own is not None:
+            self._begin_at(own, None if loaded is None else loaded.noise)
         self.choice, self.rescale = _choices(loaded, own)
         self.words = _div("words", 330)
         self.map, self.sources, self.colours = _map()
@@ -132,14 +137,35 @@ class _Page:
         head = _div("head", 290)
         head.text = "<div><h1>Regimes explorer</h1><p>Click the map, or move a slider (arrow keys do too).</p></div>"
         controls = column(head, *[one for one in (self.choice, *self.sliders.values(), self.rescale) if one], width=300)
-        panels = [column(*panel["figures"], sizing_mode="stretch_width") for panel in self.panels.values()]
-        top = row(controls, self.map, self.words, sizing_mode="stretch_width")
-        places = np.array(_places(self.loaded)).reshape(-1, 2)
+        panels = [
+            column(*panel["figures"], sizing_mode="stretch_width", min_width=320) for panel in self.panels.values()
+        ]
+        top = row(controls, self.map, self.words, sizing_mode="stretch_width", stylesheets=[_WRAP])
+        below = row(*panels, sizing_mode="stretch_width", stylesheets=[_WRAP])
+        places = np.array(overlays.places(self.loaded)).reshape(-1, 2)
         self.sources["places"].data = {"n": places[:, 0], "k": places[:, 1]}
         self.document.title = "Regimes explorer"
         self.document.template = _HEAD
-        self.document.add_root(column(top, row(*panels, sizing_mode="stretch_width"), sizing_mode="stretch_width"))
+        self.document.add_root(column(top, below, sizing_mode="stretch_width"))
         self._answer()
+
+    def _begin_at(self, own: Tabulated, noise: float | None) -> None:
+        """Sliders for a spectrum from a file: a point on its map away from n = k, and the noise that belongs to it."""
+        n = math.sqrt(own.high)
+        self.sliders["n"].value = math.log10(n)
+        self.sliders["k"].value = math.log10(min(4 * n, own.high))
+        if noise is not None:
+            slider = self.sliders["noise"]
+            slider.value = min(max(math.log10(noise), slider.start), slider.end) if noise > 0 else slider.start
+
+    def _bound(self, of: Tabulated) -> None:
+        """The sliders of the point end where the map does."""
+        end = round(math.log10(of.high), 4)
+        if self.sliders["n"].end != end:
+            pending, self.pending = self.pending, True  # what is set here is part of the answer that is being made
+            for name in ("n", "k"):
+                self.sliders[name].update(end=end, value=min(self.sliders[name].value, end))
+            self.pending = pending
 
     def _moved(self, attr: str, old: Any, new: Any) -> None:
         """One answer to all that came in since the last one."""
@@ -156,7 +182,8 @@ class _Page:
         of = self._shown()
         for name, value in (("n", event.x), ("k", event.y)):
             if value is not None and value > 0:
-                self.sliders[name].value = round(math.log10(min(max(value, of.low), of.high)), 2)
+                slider = self.sliders[name]
+                slider.value = min(round(math.log10(min(max(value, of.low), of.high)), 2), slider.end)
 
     def _knobs(self) -> Knobs:
         noise, ridge, until = (self.sliders[name].value for name in ("noise", "ridge", "time"))
@@ -187,7 +214,9 @@ class _Page:
     def _answer(self) -> None:
         """What is quick: the map, the curves along n and k, the numbers of the point."""
         self.pending = False
-        of, knobs, (n, k) = self._shown(), self._knobs(), self._at()
+        of, knobs = self._shown(), self._knobs()
+        self._bound(of)
+        n, k = self._at()
         own = self.choice is not None and self.choice.active == 1
         self.document.hold("combine")
         for name in ("alpha", "beta"):
@@ -200,10 +229,11 @@ class _Page:
         self.sources["point"].data = {"n": [n], "k": [k]}
         self.sources["guide"].data = {"n": [[n, n], [of.low, of.high]], "k": [[of.low, of.high], [k, k]]}
         ended = math.isinf(knobs.time)
+        found = explore.point(of, n, k, knobs, quick=True) if ended else None
         for axis in ("n", "k"):
-            self._draw_curve(axis, of, n, k, knobs, 121 if ended else 24)
-        if ended:
-            self._say(of, explore.point(of, n, k, knobs, quick=True), knobs)
+            self._draw_curve(axis, of, n, k, knobs, 121 if ended else 24, found)
+        if found is not None:
+            self._say(of, found, knobs)
         self.document.unhold()
         if self.later is not None:
             self.document.remove_timeout_callback(self.later)
@@ -215,9 +245,15 @@ class _Page:
         self.later = None
         of, knobs, (n, k) = self._shown(), self._knobs(), self._at()
         self.document.hold("combine")
-        for axis in ("n", "k", "time") if math.isfinite(knobs.time) else ("time",):
-            self._draw_curve(axis, of, n, k, knobs, 64)
-        self._say(of, explore.point(of, n, k, knobs), knobs)
+        found = explore.point(of, n, k, knobs)
+        if math.isfinite(knobs.time):
+            for axis in _AXES:
+                self._draw_curve(axis, of, n, k, knobs, 64, found)
+        else:
+            self._draw_curve("time", of, n, k, knobs, 64)
+            for axis in ("n", "k"):
+                self.panels[axis]["point"].data = _marked(axis, found)
+        self._say(of, found, knobs)
         self.document.unhold()
         if self.draft:
             self.refining = explore.refine(of, knobs)
@@ -261,7 +297,10 @@ class _Page:
         for span in (self.map.x_range, self.map.y_range):
             _move(span, "start", "end", of.low, of.high)
 
-    def _draw_curve(self, axis: str, of: Tabulated, n: float, k: float, knobs: Knobs, points: int) -> None:
+    def _draw_curve(
+        self, axis: str, of: Tabulated, n: float, k: float, knobs: Knobs, points: int, found: Point | None = None
+    ) -> None:
+        """Loss and exponent along an axis, with the point where its numbers are known."""
         panel = self.panels[axis]
         made = explore.curve(of, axis, n, k, knobs, points)
         other = self._other(of)
@@ -271,21 +310,19 @@ class _Page:
         if lines and self.rescale is not None and self.rescale.active:
             at, loss = (np.concatenate([getattr(line, name) for line in lines]) for name in ("at", "loss"))
             factor = explore.matching_factor(made, at, loss)
-        panel["theory"].data = _finite(made)
+        panel["theory"].data = _finite(made if found is None else _through(made, found, knobs.time))
         if beside is not None or len(panel["other"].data["at"]):
             panel["other"].data = _empty() if beside is None else _finite(beside)
         if lines or len(panel["measured"].data["at"]):
-            panel["measured"].data = _measured(lines, factor)
-        place = {"n": n, "k": k, "time": knobs.time}[axis]
-        here = math.isfinite(place)
-        where = math.log(place) if here else 0.0
-        loss = np.interp(where, np.log(made.at), np.log(np.minimum(made.loss, 1e300)))
-        slope = np.interp(where, np.log(made.at), made.exponent)
-        marked = {"at": [place], "loss": [float(np.exp(loss))], "exponent": [float(slope)]}
-        panel["point"].data = marked if here else _empty()
+            panel["measured"].data = overlays.drawn(lines, factor)
+        if found is None:  # read from the curve, until nothing moves
+            found = _between(made, n, k, knobs.time)
+        panel["point"].data = _marked(axis, found, knobs.time)
         _ranges(panel, made, beside, lines, factor, of.spectrum.total_power + knobs.noise)
-        scaled = "" if factor == 1 else f" (measured losses times {factor:.3g})"
-        panel["figures"][0].title.text = f"loss along {axis}{scaled}"
+        title = f"loss along {axis}"
+        if lines:
+            title += f"; measured: {overlays.named(lines[0])}" + ("" if factor == 1 else f", times {factor:.3g}")
+        panel["figures"][0].title.text = title
 
     def _other(self, of: Tabulated) -> Tabulated | None:
         """The spectrum that is not on the map, for comparison, where a file brought one."""
@@ -293,10 +330,13 @@ class _Page:
             return None
         return self._power_law() if of is self.own else self.own
 
-    def _say(self, of: Tabulated, found: explore.Point, knobs: Knobs) -> None:
+    def _say(self, of: Tabulated, found: Point, knobs: Knobs) -> None:
         until = "trained to the end" if math.isinf(knobs.time) else f"t = {knobs.time:.3g}"
         rows = [("loss", f"{found.loss:.4g}"), ("of it noise", f"{knobs.noise:.3g}")]
-        rows += [(f"goes with {axis} as", _power(axis, value)) for axis, value in found.exponents.items()]
+        rows += [
+            (f"goes with {axis} as", "at the peak" if found.peak and axis != "time" else _power(axis, value))
+            for axis, value in found.exponents.items()
+        ]
         cells = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in rows)
         self.words.text = (
             f"<div role='status'><h2>n = {found.n:.0f}, k = {found.k:.0f}, {until}</h2>"
@@ -326,11 +366,51 @@ class _Page:
         if self.own is not None:
             said = f"{html.escape(str(self.own.spectrum))}. The spectrum that is not on the map is dashed."
         else:
-            said = "; ".join(html.escape(str(line)) for line in self.loaded.lines[:3])
-            more = len(self.loaded.lines) - 3
-            said += f"; and {more} more" if more > 0 else ""
+            said = self._measured_words()
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.loaded.notes[:3])
         return f"<h2>{name}</h2><p>{said}</p>{notes}"
+
+    def _measured_words(self) -> str:
+        """Which of the measured curves are shown."""
+        assert self.loaded is not None
+        shown = [line for axis in _AXES for line in self.loaded.along(axis, *self._at())]
+        each = [
+            f"<b>{html.escape(overlays.named(line))}</b>: {len(line)} losses along {line.along} from {line.at[0]:g} to "
+            f"{line.at[-1]:g}."
+            for line in shown
+        ]
+        several = any(not isinstance(line, LearningCurve) for line in self.loaded.lines) or len(self.loaded.lines) > 1
+        nearest = "Of several curves the one nearest to the point is shown" if several else ""
+        if several and any(not overlays.held(line) for line in shown):
+            nearest += ", or the first where the table does not say what was held"
+        return "</p><p>".join([*([nearest + "."] if several else []), *each])
+
+
+def _marked(axis: str, found: Point, time: float = math.inf) -> dict[str, Any]:
+    """The point in the panel of an axis: the numbers that stand beside the map."""
+    place = {"n": found.n, "k": found.k, "time": time}[axis]
+    if not math.isfinite(place):
+        return _empty()
+    loss = found.loss if math.isfinite(found.loss) else math.nan
+    return {"at": [place], "loss": [loss], "exponent": [found.exponents.get(axis, math.nan)]}
+
+
+def _between(made: Curve, n: float, k: float, time: float) -> Point:
+    """The point as far as a curve of few points tells its numbers."""
+    place = {"n": n, "k": k, "time": time}[made.along]
+    where, known = np.log(min(max(place, made.at[0]), made.at[-1])), np.log(made.at)
+    loss = float(np.exp(np.interp(where, known, np.log(made.loss))))
+    return Point(n, k, loss, {made.along: float(np.interp(where, known, made.exponent))}, "")
+
+
+def _through(made: Curve, found: Point, time: float) -> Curve:
+    """The curve with the point on it, which may lie on a peak between two others."""
+    marked = _marked(made.along, found, time)
+    if not marked["at"] or not made.at[0] < marked["at"][0] < made.at[-1] or marked["at"][0] in made.at:
+        return made
+    where = int(np.searchsorted(made.at, marked["at"][0]))
+    values = (np.insert(getattr(made, name), where, marked[name]) for name in ("at", "loss", "exponent"))
+    return Curve(made.along, *values)
 
 
 def _power(axis: str, exponent: float) -> str:
@@ -402,7 +482,7 @@ def _map() -> tuple[Any, dict[str, Any], Any]:
     }
     made = figure(
         x_axis_type="log", y_axis_type="log", x_range=models.Range1d(low, high), y_range=models.Range1d(low, high),
-        x_axis_label=_AXES["n"], y_axis_label=_AXES["k"], height=520, min_width=420, sizing_mode="stretch_width",
+        x_axis_label=_AXES["n"], y_axis_label=_AXES["k"], height=520, min_width=340, sizing_mode="stretch_width",
         tools="save", name="phases",
     )  # fmt: skip
     made.toolbar.logo = None
@@ -470,31 +550,6 @@ def _finite(made: Curve) -> dict[str, Any]:
         "loss": np.where(np.isfinite(made.loss), made.loss, np.nan),
         "exponent": made.exponent,
     }
-
-
-def _measured(lines: list[LearningCurve], factor: float) -> dict[str, Any]:
-    columns: dict[str, list[np.ndarray]] = {"at": [], "loss": [], "low": [], "high": []}
-    for line in lines:
-        loss = factor * line.loss
-        error = np.zeros(len(loss)) if line.stderr is None else np.nan_to_num(factor * line.stderr)
-        for name, values in (("at", line.at), ("loss", loss), ("high", loss + error)):
-            columns[name].append(values)
-        columns["low"].append(np.maximum(loss - error, 0.05 * loss))  # there is no zero on a logarithmic axis
-    return {name: np.concatenate(values) if values else [] for name, values in columns.items()}
-
-
-def _places(loaded: Loaded | None) -> list[tuple[float, float]]:
-    """Where a table's losses were measured, as far as both n and k are known."""
-    found = []
-    for line in () if loaded is None else loaded.lines:
-        if isinstance(line, LearningCurve):
-            other = {"n": "k", "k": "n"}.get(line.along, "")
-            if other in line.fixed:
-                pairs = ((float(at), line.fixed[other]) for at in line.at)
-                found += [pair if line.along == "n" else pair[::-1] for pair in pairs]
-        else:
-            found += [(float(n), float(k)) for n in line.n for k in line.k]
-    return [pair for pair in found if all(map(math.isfinite, pair))][:2000]
 
 
 def _ranges(

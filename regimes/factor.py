@@ -18,11 +18,12 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.linalg import lapack
 
-from regimes import _checks
+from regimes import _checks, display
 
 Array = np.ndarray
 
 
+@display.shown
 class Factor(NamedTuple):
     """K + ridge + jitter = lower lower^T."""
 
@@ -32,6 +33,7 @@ class Factor(NamedTuple):
     """What was added to the diagonal beside the ridge so that rounding does not spoil the factor."""
 
 
+@display.shown
 class LeaveOneOut(NamedTuple):
     """Running sums over the rows of the inverse factor, at chosen sizes n."""
 
@@ -41,6 +43,7 @@ class LeaveOneOut(NamedTuple):
     """1/tr (K_n + ridge)^-1."""
 
 
+@display.shown
 class Inverse(NamedTuple):
     """What is kept of M = (K_n + ridge)^-1 at one size n."""
 
@@ -52,6 +55,7 @@ class Inverse(NamedTuple):
     """M y_n: the prediction at a point is its kernel row times these."""
 
 
+@display.shown
 class TrainingLosses(NamedTuple):
     """Losses of kernel ridge regression that need no test set, at chosen sizes n, summed over outputs."""
 

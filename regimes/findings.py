@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from regimes import sayings
+from regimes import display, sayings
 
 ROWS = 100
 """Rows of a table that are kept; the others stay in the file."""
@@ -48,6 +48,7 @@ _ARGUMENTS = {"settings": "As given", "run": "As run", "sizes": "As run", "tasks
 _APART = {"experiment", "summary", "files", "versions", "checks", "claims", "warnings", *_ARGUMENTS}
 
 
+@display.shown
 class Claim(NamedTuple):
     """Something that was expected, and what was found."""
 
@@ -61,6 +62,7 @@ class Claim(NamedTuple):
     """Whether it is as expected; None where that was not decided."""
 
 
+@display.shown
 class Table(NamedTuple):
     """The beginning of a table."""
 
@@ -78,6 +80,7 @@ class Table(NamedTuple):
     """How many columns there are."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """What one run has found."""
@@ -216,7 +219,7 @@ def _store(path: Path) -> Finding:
     return Finding(
         experiment="sweep",
         place=path,
-        verdict=sayings.sweep(experiment, summary),
+        verdict=sayings.sweep(experiment, summary, errors.most_common()),
         claims=(),
         tables=(_of_frame("cells", path, frame),) if len(frame) else (),
         figures=(),

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from regimes import _checks, intervals, least_squares, objectives
+from regimes import _checks, display, intervals, least_squares, objectives
 from regimes.law import Law
 from regimes.objectives import Problem
 from regimes.results import Estimate, Values
@@ -53,6 +53,7 @@ class FitError(ArithmeticError):
     """A fit that has no usable parameters; says why."""
 
 
+@display.shown
 class Prediction(NamedTuple):
     """What a fitted law says, with a band."""
 
@@ -64,6 +65,7 @@ class Prediction(NamedTuple):
     """Upper end."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Fit:
     """A law with parameters from measurements."""
@@ -261,6 +263,7 @@ def fit(
     )
 
 
+@display.shown
 class Profile(NamedTuple):
     """How the objective rises as one parameter is held away from its estimate."""
 

@@ -39,11 +39,11 @@ def of_features(
     """
     phi, other = (
         _checks.finite_array("features", features, ndim=2),
-        _checks.finite_array("test_features", test_features),
+        _checks.finite_array("test_features", test_features, ndim=2),
     )
     y = _checks.targets("targets", targets, len(phi))
     y_test = _checks.targets("test_targets", test_targets, len(other))
-    if other.ndim != 2 or other.shape[1] != phi.shape[1] or y.shape[1] != y_test.shape[1]:
+    if other.shape[1] != phi.shape[1] or y.shape[1] != y_test.shape[1]:
         raise ValueError(
             f"`test_features` must have the {phi.shape[1]} columns of `features`, and `test_targets` the "
             f"{y.shape[1]} of `targets`; got shapes {other.shape} and {y_test.shape}."
@@ -94,7 +94,7 @@ def of_kernel(gram: Any, targets: Any, cross: Any, test_targets: Any, time: Any)
 
 
 def _times(time: Any) -> Array:
-    at = np.atleast_1d(_checks.finite_array("time", time))
+    at = np.atleast_1d(_checks.finite_array("time", time, ndim=(0, 1)))
     if (at < 0).any():
         raise ValueError("`time` must not be negative.")
     return at

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from regimes import _checks, asymptotics, equivalents, estimate, factor, theory
+from regimes import _checks, asymptotics, display, equivalents, estimate, factor, theory
 from regimes.resolvents import Resolvent, resolvent
 from regimes.results import Estimate, LearningCurve, log_slope
 from regimes.spectrum import Spectrum
@@ -28,6 +28,7 @@ DRIFT = 1.0
 _DECADES = 9
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Forecast:
     """A predicted learning curve with its band."""
@@ -57,6 +58,7 @@ class Forecast:
         )
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
     """A forecast from some of the samples, and what the rest of them say."""
@@ -88,6 +90,7 @@ class HeldOut:
         )
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Population:
     """What a sample says of where it came from, with everything a forecast needs."""

@@ -8,12 +8,13 @@ Valid when the budget is large.
 
 import dataclasses
 
-from regimes import _checks
+from regimes import _checks, display
 
 METHODS = ("flow", "sgd", "ridgeless", "ridge")
 """Gradient flow and one-pass SGD, whose cost is k t; trained to the end without ridge or with the best, cost k n."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Frontier:
     """The best split of a compute budget C: k ~ C^width and excess loss ~ C^-loss."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from regimes import _checks, estimate, inputs, kernels, networks, resolvents, tasks, training
+from regimes import _checks, display, estimate, inputs, kernels, networks, resolvents, tasks, training
 from regimes.results import Estimate
 from regimes.spectrum import Spectrum
 
@@ -20,6 +20,7 @@ _PHOTOGRAPH = (427, 640)
 """Rows and columns of each of scikit-learn's two photographs."""
 
 
+@display.shown
 class Frozen(NamedTuple):
     """Features that do not change any more, and what is to be learnt from them."""
 

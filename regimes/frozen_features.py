@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from regimes import _checks, equivalents, frozen, ridge, subsets
+from regimes import _checks, display, equivalents, frozen, ridge, subsets
 from regimes.results import Check, Comparison, Estimate, LearningCurve, log_slope
 from regimes.spectrum import Spectrum
 
@@ -65,6 +65,7 @@ class Sizes(NamedTuple):
     """The n, or k, around the resonance."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Resonance:
     """Losses across n = k, along one axis and at one ridge."""
@@ -77,6 +78,7 @@ class Resonance:
     """The same from the spectrum."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class FrozenFeatures:
     """What [run][regimes.frozen_features.run] found."""

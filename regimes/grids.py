@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from regimes import _checks, cells
+from regimes import _checks, cells, display
 from regimes.cells import Cell, Experiment
 
 LARGEST = 10_000_000
@@ -38,6 +38,7 @@ _TABLES = ("experiment", "fixed", "grid", "cells")
 _SETTINGS = ("name", "version", "seed", "store")
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Sweep:
     """An experiment and the cells to compute."""

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy import linalg
 
-from regimes import _checks, descent, kernels, networks
+from regimes import _checks, descent, display, kernels, networks
 from regimes.networks import Network
 from regimes.results import LearningCurve
 
@@ -32,6 +32,7 @@ _LENGTH = 0.5
 """Largest product of an eigenvalue and a step of the flow of cross-entropy: Runge and Kutta's error is 3e-4 of that."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Limit:
     """An infinitely wide network in training, averaged over random starts."""

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from regimes import _checks, files, soundness, tasks
+from regimes import _checks, display, files, soundness, tasks
 from regimes._precision import float64
 from regimes.kernels import Model
 
@@ -45,6 +45,7 @@ MAPPED = 2**30
 """Bytes above which a .npy file is left on disk."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Source:
     """Something to analyse, checked, with its targets if it has any."""

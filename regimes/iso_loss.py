@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from regimes import infinite, kernels, networks, teachers, training
+from regimes import display, infinite, kernels, networks, teachers, training
 from regimes.results import Estimate
 
 Array = np.ndarray
@@ -31,6 +31,7 @@ LEAST = 16
 """Width from which on exponents are read."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Networks:
     """Networks over width and time."""
@@ -79,7 +80,7 @@ def train(
         samples: training samples.
         steps: of the widest network.
         seeds: networks of each width.
-        seed: of the teacher and the samples.
+        seed: of the teacher, the samples and the networks.
         folder: where trained networks are kept.
         report: called with (what is being done, share done).
     """
@@ -95,6 +96,7 @@ def train(
     slowest = min(training.stable_rate(one, x) for one in (every if kind == "ntk" else every[-1:]))
     options["rate"] = 1e-3 if kind == "adam" else 0.5 * slowest
     at = np.unique(np.round(np.geomspace(1, steps, 24)).astype(int))
+    drawn = [int(np.random.default_rng([seed, one, 7]).integers(2**31)) for one in range(seeds)]
     losses = []
     for place, (one, width) in enumerate(zip(every, widths, strict=True)):
         say(f"width {width}", place / len(every))
@@ -107,7 +109,7 @@ def train(
             **options,
             steps=int(ends[-1]),
             record=[int(step) for step in np.unique(ends)],
-            seeds=seeds,
+            seeds=drawn,
             keep=False,
             checkpoint=None if folder is None else folder / f"networks-{kind}-{width}",
         )

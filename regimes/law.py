@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.optimize import elementwise
 
-from regimes import _checks
+from regimes import _checks, display
 from regimes.results import Values
 
 Array = np.ndarray
@@ -49,6 +49,7 @@ class Parameter(NamedTuple):
     """Whether it is a place on a scale: fits then look for it among the measured sizes first."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True, eq=False)
 class Law:
     """A formula for the loss.

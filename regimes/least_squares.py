@@ -16,9 +16,12 @@ from jaxtyping import Bool, Float64
 from scipy.optimize import nnls
 from scipy.stats import qmc
 
+from regimes import display
+
 Array = np.ndarray
 
 
+@display.shown
 class Minima(NamedTuple):
     """Where the problems ended, one row each."""
 

@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from regimes import _checks, gram
+from regimes import _checks, display, gram
 from regimes.gram import BLOCK, MEMORY, Blocks, Progress
 
 Array = np.ndarray
@@ -23,6 +23,7 @@ _FEATURES = 128e6
 """Bytes of a block of features."""
 
 
+@display.shown
 class TopSpectrum(NamedTuple):
     """The largest eigenvalues of K/n and what the targets have in their eigenvectors."""
 
@@ -48,6 +49,7 @@ class TopSpectrum(NamedTuple):
         )
 
 
+@display.shown
 class Covariance(NamedTuple):
     """Second moments of N samples of k features and of the targets."""
 

@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regimes import _checks, equivalents
+from regimes import _checks, display, equivalents
 from regimes.results import Values
 from regimes.spectrum import Spectrum
 
 Array = np.ndarray
 
 
+@display.shown
 class Rate(NamedTuple):
     """Numbers of samples at which learning is complete."""
 
@@ -176,11 +177,11 @@ def regular(eigenvalues: Any, power: Any, n: Any, *, ridge: float = 0.0, noise: 
     k = np.arange(1 - len(values), len(values))
     values, squares = values[np.abs(k)], np.where(k == 0, squares[0], squares[np.abs(k)] / 2)
     losses = []
-    for size in sizes.reshape(-1).astype(np.int64):
-        residue = k % size
-        shared = np.bincount(residue, values, size)[residue] + ridge / size
+    for size in sizes.reshape(-1):
+        residue = k % int(min(size, len(k)))  # from as many points on as there are frequencies none aliases another
+        shared = np.bincount(residue, values)[residue] + ridge / size
         share = np.where(shared > 0, values / np.where(shared > 0, shared, 1.0), 0.0)
-        others = np.bincount(residue, squares, size)[residue] - squares
+        others = np.bincount(residue, squares)[residue] - squares
         others = np.maximum(others, 0.0)  # rounding
         losses.append(np.sum((1 - share) ** 2 * squares + share**2 * (others + noise / size)) + noise)
     return np.array(losses).reshape(sizes.shape)[()]

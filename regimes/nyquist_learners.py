@@ -2,7 +2,7 @@
 
 A target in B modes of a domain is learnt from n samples, by a learner that has these modes and no others, and by
 kernels that have them all. The domains are the circle (frequencies up to a highest one), the torus T^2 (the B largest
-modes of a product kernel), the sphere S^2 (harmonics up to a degree) and 8 x 8 patches of photographs (polynomials of
+modes of a product kernel), the sphere S^2 (harmonics up to a degree) and 6 x 6 patches of photographs (polynomials of
 degree two in the low frequencies of the patch). Beside every measurement stands what theory predicts from the spectrum.
 
     limited       B modes: nothing is left from n = B on, as `nyquist.rate` says
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float64
 
-from regimes import _checks, equivalents, nyquist, runs
+from regimes import _checks, display, equivalents, nyquist, runs
 from regimes.bands import DOMAINS, Setting, Sizes
 from regimes.results import Estimate, LearningCurve, log_slope
 from regimes.teachers import Claim, exponent, log_mean
@@ -45,10 +45,13 @@ COMPLETE = 1e-6
 """Loss, as a share of the target's power, below which it counts as learnt."""
 ORDERS = 6.0
 """Orders of magnitude by which the loss must fall at the rate."""
+FAR = 4
+"""Times the rate, from where on losses that do not vanish are compared with the predicted ones at every n."""
 WORST = math.sqrt(COMPLETE) / float(np.finfo(np.float64).eps)
 """Condition number of the modes on the points from which on rounding alone may leave more than `COMPLETE`."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Case:
     """One learner on one domain."""
@@ -127,14 +130,18 @@ class Case:
         """Whether it is a learner that learns all: a rate, no noise, and the whole band of the target."""
         return bool(self.limited and not self.noise and self.predicted.loss[-1] < COMPLETE)
 
-    def error(self, low: float = 0.0, high: float = math.inf) -> float:
-        """Median over n from `low` to `high` of |predicted/measured - 1|, of mean losses; NaN where there is none."""
+    def errors(self, low: float = 0.0, high: float = math.inf) -> Float64[Array, " sizes"]:
+        """|predicted/measured - 1| of mean losses at each n from `low` to `high`."""
         where = (self.measured.at >= low) & (self.measured.at <= high)
-        if not where.any():
-            return math.nan
-        return float(np.median(np.abs(self.predicted.loss[where] / self.measured.loss[where] - 1)))
+        return np.abs(self.predicted.loss[where] / self.measured.loss[where] - 1)
+
+    def error(self, low: float = 0.0, high: float = math.inf) -> float:
+        """Median of `errors`; NaN where there is none."""
+        found = self.errors(low, high)
+        return float(np.median(found)) if len(found) else math.nan
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Result:
     """What [run][regimes.nyquist_learners.run] found."""
@@ -222,7 +229,10 @@ def plan(
     def own(value: Any, small: int, large: int) -> int:
         return (small if quick else large) if value is None else value
 
-    chosen = tuple(DOMAINS) if domains is None else (domains,) if isinstance(domains, str) else tuple(domains)
+    try:
+        chosen = tuple(DOMAINS) if domains is None else (domains,) if isinstance(domains, str) else tuple(domains)
+    except TypeError:
+        raise ValueError(f"`domains` must be some of {', '.join(DOMAINS)}; got {domains!r}.") from None
     if not chosen:
         raise ValueError(f"`domains` is empty; take some of {', '.join(DOMAINS)}.")
     for one in chosen:
@@ -260,7 +270,7 @@ def run(
 
     Targets are random combinations of the B modes, of power 1. Random points are independent and uniform; regular ones
     (on the circle) are equidistant with a random offset. Losses of limited learners are exact, over all inputs; those
-    of kernels are over 1,500 test points.
+    of kernels are over 1,500 test points, none of them trained on.
 
     Args:
         domains: some of circle, torus, sphere, photographs; default all.
@@ -365,9 +375,15 @@ def _claims(cases: list[Case]) -> tuple[Claim, ...]:
                     None if rounded else good,
                 )
             )
-            off = one.error(0, 0.9 * one.rate)
+            below = one.errors(0, 0.9 * one.rate)
+            off = float(np.median(below))
             claims.append(
-                Claim(f"{what}: loss below 0.9 of the rate", "predicted within 10 %", f"{off:.1%}", bool(off <= 0.1))
+                Claim(
+                    f"{what}: loss up to 0.9 of the rate, median over n",
+                    "predicted within 10 %",
+                    f"{off:.1%} (largest {below.max():.1%})",
+                    bool(off <= 0.1),
+                )
             )
         for one in mine:
             if one.limited or one.noise:
@@ -391,9 +407,9 @@ def _claims(cases: list[Case]) -> tuple[Claim, ...]:
                 )
             )
         for one in (one for one in mine if one.noise and one.limited):
-            worst = one.error(2 * one.rate)
-            what = f"{domain}, noise {one.noise:g}, {one.design}: loss from twice the rate on"
-            claims.append(Claim(what, "predicted within 5 %", f"{worst:.1%}", bool(worst <= 0.05)))
+            worst = float(one.errors(FAR * one.rate).max())
+            what = f"{domain}, noise {one.noise:g}, {one.design}: loss at every n from {FAR} times the rate on"
+            claims.append(Claim(what, "predicted within 5 %", f"{worst:.1%} at worst", bool(worst <= 0.05)))
             off = one.error(1.9 * one.rate, 2.1 * one.rate)
             what = f"{domain}, noise {one.noise:g}, {one.design}: loss at twice the rate"
             claims.append(Claim(what, "predicted within 10 %", f"{off:.0%}", bool(off <= 0.1)))
@@ -410,8 +426,7 @@ def _claims(cases: list[Case]) -> tuple[Claim, ...]:
                           f"{at_rate:.3g}", peak)
                 )  # fmt: skip
         for one in (one for one in mine if one.limited and not one.noise and not one.done):
-            worst = one.error(2 * one.rate)
-            claims.append(
-                Claim(f"{domain}, {one.learner}: floor", "predicted within 10 %", f"{worst:.1%}", bool(worst <= 0.1))
-            )
+            worst = float(one.errors(FAR * one.rate).max())
+            what = f"{domain}, {one.learner}: floor, at every n from {FAR} times its rate on"
+            claims.append(Claim(what, "predicted within 10 %", f"{worst:.1%} at worst", bool(worst <= 0.1)))
     return tuple(claims)

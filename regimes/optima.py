@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import elementwise
 
-from regimes import _checks, dynamics, equivalents
+from regimes import _checks, display, dynamics, equivalents
 from regimes.results import Values, log_slope
 from regimes.spectrum import Spectrum
 
 Array = np.ndarray
 
 
+@display.shown
 class Optimum(NamedTuple):
     """The best setting at each point; the fields have the broadcast shape of the arguments."""
 
@@ -36,6 +37,7 @@ class Optimum(NamedTuple):
         return (np.asarray(self.at) == 0) | np.isinf(self.at)
 
 
+@display.shown
 class ComputeFrontier(NamedTuple):
     """The best width at each compute budget."""
 

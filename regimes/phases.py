@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from regimes import _checks, dynamics, equivalents, theory
+from regimes import _checks, display, dynamics, equivalents, theory
 from regimes.results import LossSurface
 from regimes.spectrum import Spectrum
 
@@ -28,6 +28,7 @@ MEANING = {
 """What each phase means, in words."""
 
 
+@display.shown
 class Shares(NamedTuple):
     """The loss at each point of the grid as a sum: limit + excess + time + irreducible = loss."""
 
@@ -41,6 +42,7 @@ class Shares(NamedTuple):
     """The label noise."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class PhaseMap:
     """Which regime rules at each point of a grid."""

@@ -21,9 +21,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy import stats
 
-from regimes import _checks, dynamics, estimate, flows, kernels, networks, runs, spectra, tasks, teachers, training
+from regimes import (
+    _checks,
+    display,
+    dynamics,
+    estimate,
+    flows,
+    kernels,
+    networks,
+    peaks,
+    runs,
+    spectra,
+    tasks,
+    teachers,
+    training,
+)
 from regimes.results import Estimate
 from regimes.spectrum import Spectrum
 from regimes.teachers import Claim
@@ -39,8 +52,6 @@ DATA = ("gaussian", "digits")
 AXES = ("k", "n", "time")
 WITHIN = 0.15
 """Share by which a measured ratio may differ from the predicted one beyond its interval."""
-RISE = 1.02
-"""Least rise and fall that count as a peak."""
 _STRONG, _WEAK = (120, 1.0, 2.0), (60, 0.003, 1.0)
 """Modes, eigenvalue and power of the two groups of the Gaussian data."""
 
@@ -60,6 +71,7 @@ class Sizes(NamedTuple):
     """Variance of the label noise, in units of the power of the target."""
 
 
+@display.shown
 class Curve(NamedTuple):
     """The loss along one axis, or at a few places, predicted and measured."""
 
@@ -83,6 +95,7 @@ class Curve(NamedTuple):
     """Its derivative with respect to the noise variance, less 1."""
 
 
+@display.shown
 class Finding(NamedTuple):
     """A ratio of losses, of sensitivities or of sample sizes."""
 
@@ -91,7 +104,7 @@ class Finding(NamedTuple):
     what: str
     """Which ratio."""
     predicted: float
-    """From the formula."""
+    """From the formula; NaN where it does not say."""
     measured: Estimate
     """With an interval over draws."""
     expected: str
@@ -99,15 +112,21 @@ class Finding(NamedTuple):
 
     @property
     def holds(self) -> bool | None:
-        """Whether the whole interval is where it is expected, with the formula; None where it does not decide."""
+        """Whether the whole interval is where it is expected, with the formula; None where it does not decide.
+
+        Where there is no formula the measurement decides alone.
+        """
         low, high = {"more": (1.0, math.inf), "less": (0.0, 1.0), "equal": (0.9, 1.1)}.get(
             self.expected, (self.predicted * (1 - WITHIN), self.predicted * (1 + WITHIN))
         )
-        if not low <= self.predicted <= high:
+        if not math.isfinite(self.measured.value):
+            return None
+        if not math.isnan(self.predicted) and not low <= self.predicted <= high:
             return False
         return teachers.within(self.measured, low, high)
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Result:
     """What [run][regimes.phenomena.run] found."""
@@ -232,11 +251,14 @@ def plan(
     Raises:
         ValueError: unknown data, fewer than two draws or seeds, noise that is not positive.
     """
-    names = DATA if data is None else tuple(data.split(",")) if isinstance(data, str) else tuple(data)
+    try:
+        names = [one.strip() for one in (DATA if data is None else data.split(",") if isinstance(data, str) else data)]
+    except (TypeError, AttributeError):
+        raise ValueError(f"`data` must be names out of {', '.join(DATA)}, got {data!r}.") from None
     if not names or len(set(names)) < len(names):
         raise ValueError(f"`data` must be different ones of {', '.join(DATA)}, got {names}.")
     return Sizes(
-        tuple(_checks.choice("data", one.strip(), DATA) for one in names),
+        tuple(_checks.choice("data", one, DATA) for one in names),
         _checks.count("draws", (4 if quick else 12) if draws is None else draws, low=2),
         _checks.count("seeds", (3 if quick else 8) if seeds is None else seeds, low=2),
         _checks.count("steps", (400 if quick else 1500) if steps is None else steps, low=50),
@@ -304,9 +326,6 @@ def run(
 def _claim(one: Finding) -> Claim:
     words = {"more": "above 1", "less": "below 1", "equal": "1 within 10 %"}.get(one.expected, f"within {WITHIN:.0%}")
     predicted = "" if math.isnan(one.predicted) else f", predicted {one.predicted:.3g}"
-    if math.isnan(one.predicted):
-        low, high = (1.0, math.inf) if one.expected == "more" else (0.0, 1.0)
-        return Claim(f"{one.data}: {one.what}", words, str(one.measured), teachers.within(one.measured, low, high))
     return Claim(f"{one.data}: {one.what}", words + predicted, str(one.measured), one.holds)
 
 
@@ -367,7 +386,7 @@ def _digits(sizes: Sizes, seed: int) -> tuple[_Setting, Measure]:
 def _places(setting: _Setting) -> dict[str, list[tuple[int, int, float]]]:
     """(n, k, raw time) of every curve."""
     n, four = setting.n, 4 * setting.small
-    grown = [size for size in setting.grid if size >= setting.grid[1]]
+    grown = (setting.grid[0] // 2, *setting.grid)
     curves = {
         "k": [(n, k, setting.late) for k in setting.grid],
         "n": [(size, n, setting.late) for size in setting.grid],
@@ -424,32 +443,20 @@ def _found(name: str, setting: _Setting, curves: dict[str, Curve]) -> list[Findi
         (one, i), (two, j) = above, below
         theory = "predicted" if of == "loss" else "predicted_sensitivity"
         predicted = float(getattr(one, theory)[i] / getattr(two, theory)[j])
-        measured = log_ratio(getattr(one, of)[:, i], getattr(two, of)[:, j])
+        measured = peaks.log_ratio(getattr(one, of)[:, i], getattr(two, of)[:, j])
         found.append(Finding(name, what, predicted, measured, expected))
 
     for axis in AXES:
         curve = curves[axis]
-        before, peak, after = _peak(curve.predicted)
+        before, peak, after = peaks.peak(curve.predicted)
         at = getattr(curve, axis)
-        falls = curve.predicted[peak] / curve.predicted[after] > RISE
+        falls = curve.predicted[peak] / curve.predicted[after] > peaks.RISE
         words = f"double descent along {axis}" if falls else f"rise along {axis}, without a second descent"
         words += f": loss at {axis} = {at[peak]:.3g} over that at"
         ratio(f"{words} {at[before]:.3g}", "more", (curve, peak), (curve, before))
         if falls:
             ratio(f"{words} {at[after]:.3g}", "more", (curve, peak), (curve, after))
-    small, large = curves["data, small"], curves["data, large"]
-    target = math.sqrt(small.predicted[-1] * small.predicted[-2])
-    needed = [_needed(one.n, one.predicted, target) for one in (large, small)]
-    rows = [[_needed(one.n, row, target) for row in one.loss] for one in (large, small)]
-    found.append(
-        Finding(
-            name,
-            f"data to reach a loss of {target:.3g} in equal time, {large.k[0]} features over {small.k[0]}",
-            needed[0] / needed[1],
-            log_ratio(*np.array(rows)),
-            "less",
-        )
-    )
+    found.append(_fewer(name, curves["data, small"], curves["data, large"]))
     middle, late = curves["k, middle"], curves["k"]
     under, equal, over = 1, setting.grid.index(setting.n), len(setting.grid) - 1
     pair = f"k = {setting.grid[over]} over k = {setting.grid[under]}"
@@ -469,8 +476,8 @@ def _found(name: str, setting: _Setting, curves: dict[str, Curve]) -> list[Findi
         (late, equal),
         "sensitivity",
     )
-    here = middle if _rises(middle.predicted) else late
-    before, peak, _ = _peak(here.predicted)
+    here = middle if peaks.rises(middle.predicted) else late
+    before, peak, _ = peaks.peak(here.predicted)
     ratio(
         f"scale that does not help: loss at k = {here.k[peak]} over k = {here.k[before]} at the time {here.time[0]:g}",
         "more",
@@ -484,60 +491,24 @@ def _found(name: str, setting: _Setting, curves: dict[str, Curve]) -> list[Findi
     return found
 
 
-def _peak(losses: Array) -> tuple[int, int, int]:
-    """Places of the valley before, the inner peak and the valley after, by the smaller of rise and fall.
+def _fewer(name: str, small: Curve, large: Curve) -> Finding:
+    """Samples to a loss, of a larger model over a smaller one.
 
-    Where there is no peak of RISE or more on both sides, the largest rise, and the end.
+    The loss is the geometric middle of those that both predicted curves start above and end below, so that the larger
+    model does not have it with the fewest samples and the smaller one has it with the most. Where there is no such
+    loss, or where a draw has it at the first place or not at the last, nothing is said.
     """
-    best, found = RISE, None
-    for peak in range(1, len(losses)):
-        before, after = int(np.argmin(losses[:peak])), peak + int(np.argmin(losses[peak:]))
-        score = min(losses[peak] / losses[before], losses[peak] / losses[after])
-        if score > best:
-            best, found = score, (before, peak, after)
-    if found is None:
-        rises = losses / np.minimum.accumulate(losses)
-        peak = int(np.argmax(rises))
-        found = int(np.argmin(losses[: peak + 1])), peak, len(losses) - 1
-    return found
-
-
-def _rises(losses: Array) -> bool:
-    return bool(np.max(losses / np.minimum.accumulate(losses)) > RISE)
-
-
-def _needed(n: Array, losses: Array, target: float) -> float:
-    """Samples from which on the loss stays below the target, in log-log; the ends where it always or never does."""
-    above = np.flatnonzero(losses > target)
-    if not len(above):
-        return float(n[0])
-    last = int(above[-1])
-    if last == len(n) - 1:
-        return float(n[-1])
-    part = math.log(losses[last] / target) / math.log(losses[last] / losses[last + 1])
-    return float(n[last] * (n[last + 1] / n[last]) ** part)
-
-
-def log_ratio(above: Any, below: Any, *, level: float = 0.95) -> Estimate:
-    """Geometric mean of paired ratios with Student's interval.
-
-    Args:
-        above: positive numbers, one per draw.
-        below: as many.
-        level: stated coverage.
-
-    Raises:
-        ValueError: fewer than two pairs, numbers that are not positive.
-    """
-    one, two = _checks.finite_array("above", above, ndim=1), _checks.finite_array("below", below, ndim=1)
-    if len(one) != len(two) or len(one) < 2 or min(one.min(), two.min()) <= 0:
-        raise ValueError(
-            f"`above` and `below` must be two or more pairs of positive numbers, got {len(one)}, {len(two)}."
-        )
-    level, logs = _checks.level(level), np.log(one / two)
-    half = float(stats.t.ppf((1 + level) / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs)))
-    value = float(logs.mean())
-    return Estimate(math.exp(value), math.exp(value - half), math.exp(value + half), level, None, "paired draws")
+    start = min(one.predicted[0] for one in (small, large))
+    end = max(one.predicted[-1] for one in (small, large))
+    target = math.sqrt(start * end)
+    predicted = [peaks.needed(one.n, one.predicted, target) for one in (large, small)]
+    rows = np.array([[peaks.needed(one.n, row, target) for row in one.loss] for one in (large, small)])
+    words = f"data to reach a loss of {target:.3g} in equal time, {large.k[0]} features over {small.k[0]}"
+    if np.isnan(predicted).any() or np.isnan(rows).any():
+        measured = Estimate(math.nan, 0.0, math.inf, method="not inside every curve")
+    else:
+        measured = peaks.log_ratio(*rows)
+    return Finding(name, words, predicted[0] / predicted[1], measured, "less")
 
 
 def _networks(sizes: Sizes, seed: int, folder: Path | None, report: Report) -> list[Finding]:
@@ -553,6 +524,7 @@ def _networks(sizes: Sizes, seed: int, folder: Path | None, report: Report) -> l
     found = np.empty((sizes.seeds, len(widths), 2))
     for one in range(sizes.seeds):
         report(f"networks, seed {one}", one / sizes.seeds)
+        drawn = int(np.random.default_rng([seed, one, 12]).integers(2**31))
         change = np.random.default_rng([seed, one, 10]).standard_normal(y.shape) * math.sqrt(sizes.noise)
         for row, network in enumerate(every):
             losses = []
@@ -564,7 +536,7 @@ def _networks(sizes: Sizes, seed: int, folder: Path | None, report: Report) -> l
                     x,
                     y + sign * change,
                     record=[early, sizes.steps],
-                    seeds=[one],
+                    seeds=[drawn],
                     keep=False,
                     checkpoint=place,
                     **options,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regimes import _checks
+from regimes import _checks, display
 from regimes.fits import Fit
 from regimes.law import Law
 from regimes.results import Estimate
@@ -21,6 +21,7 @@ _REACH, _GRID = 1e8, 81
 """How far beyond the measured scales the cheapest place is looked for, and in how many steps."""
 
 
+@display.shown
 class Plan(NamedTuple):
     """Scales that reach a target."""
 

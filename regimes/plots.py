@@ -536,6 +536,8 @@ def _finish(ax: Any, rows: int, linear: bool = False, crowded: float = 1e4) -> N
         )  # decades: ticks between powers of ten would crowd, and none would be drawn
         axis.set_major_locator(LogLocator(base=10, subs=(1,) if many else (1, 2, 5)))
         axis.set_minor_locator(LogLocator(base=10, subs="auto" if many else (3, 4, 6, 7, 8, 9)))
+        if many and not np.any(axis.get_minorticklocs()):  # so many decades that not each has a label: a tick for each
+            axis.set_minor_locator(LogLocator(base=10, subs=(1,), numticks=99))
         axis.set_major_formatter(LogFormatterSciNotation() if many else FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
         if np.sum((axis.get_majorticklocs() >= first) & (axis.get_majorticklocs() <= last)) < 2:  # less than an octave

@@ -25,6 +25,7 @@ from scipy import linalg
 
 from regimes import (
     _checks,
+    display,
     doubts,
     folders,
     forecast,
@@ -51,6 +52,7 @@ Progress = Callable[[str, float], None]
 """Called with (what is being done, share of the whole that is done)."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Prediction:
     """What [predict][regimes.predict.predict] found."""

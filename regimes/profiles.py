@@ -14,11 +14,12 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import special
 
-from regimes import _checks
+from regimes import _checks, display
 
 Array = np.ndarray
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Profile:
     """A dot-product kernel on a sphere. Call it with cosines t = x.x'/|x||x'|."""
@@ -46,6 +47,7 @@ class Profile:
         return self.name
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Periodic:
     """A stationary kernel K(x) = sum over all whole k of c_k exp(i k x) on the circle of length 2 pi.

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from regimes import _checks, descent, training
+from regimes import _checks, descent, display, training
 from regimes.networks import Network, Tree
 from regimes.runs import Status, Training
 
@@ -25,6 +25,7 @@ SHARE = 0.2
 """Share of the remaining weights that a round takes away."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Pruned:
     """One network pruned round after round, from several seeds; round 0 is the dense network."""
@@ -44,7 +45,7 @@ class Pruned:
     train_loss: Float64[Array, "rounds_and_1 seeds"]
     """Training loss there."""
     masks: tuple[tuple[Tree, ...], ...] = dataclasses.field(repr=False)
-    """[round][seed]: 1 for a weight that is left."""
+    """`masks[round][seed]`: 1 for a weight that is left."""
     rewound: tuple[Tree, ...] = dataclasses.field(repr=False)
     """Parameters of each seed at the step to which they are set back, before any mask."""
     trainings: tuple[Training, ...] = dataclasses.field(repr=False)

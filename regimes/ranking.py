@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from regimes import _checks, fits, laws, objectives
+from regimes import _checks, display, fits, laws, objectives
 from regimes.fits import Fit, FitError, Prediction
 from regimes.law import Law
 from regimes.results import Estimate
@@ -22,6 +22,7 @@ WINDOWS = tuple(float(2 ** (j / 4)) for j in range(2, 21))
 """Factors of size that `fit_tail` looks back over: quarter octaves from 1.4 to 32."""
 
 
+@display.shown
 class Score(NamedTuple):
     """How well one law extrapolates."""
 
@@ -39,6 +40,7 @@ class Score(NamedTuple):
         return f"{self.law}: {self.error} (best in {self.best:.0%} of draws; {self.fit.status.value})"
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Ranking:
     """Laws from best to worst by held-out extrapolation."""
@@ -154,6 +156,7 @@ def compare(
     return Ranking(tuple(scores[i] for i in order), along, split)
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Tail:
     """Fits of one law to the last parts of a curve, and their common forecast."""

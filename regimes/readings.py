@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from regimes import _checks, estimate
+from regimes import _checks, display, estimate
 from regimes.resolvents import Resolvent, resolvent
 from regimes.results import Estimate
 
@@ -28,6 +28,7 @@ _REMARKS = {
 }
 
 
+@display.shown
 class Reading(NamedTuple):
     """One number by one method."""
 
@@ -99,6 +100,7 @@ def side_by_side(
     return (*found, floor)
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class PowerLaw:
     """Whether a spectrum is a power law, and its exponent from place to place."""

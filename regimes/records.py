@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from regimes import cells
+from regimes import cells, display
 
 COLUMNS = (
     "digest, arguments, seed, status, results, arrays, seconds, memory, attempts, error, traceback, worker, finished, "
@@ -15,6 +15,7 @@ COLUMNS = (
 """Columns of a row, but for its checksum."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Record:
     """A finished cell."""

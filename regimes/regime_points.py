@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regimes import _checks, dynamics, equivalents, theory
+from regimes import _checks, display, dynamics, equivalents, theory
 from regimes.spectrum import Spectrum
 
 Array = np.ndarray
@@ -37,6 +37,7 @@ RESOLUTION = {"n": Regime.RESOLUTION_N, "k": Regime.RESOLUTION_K}
 VARIANCE = {"n": Regime.VARIANCE_N, "k": Regime.VARIANCE_K}
 
 
+@display.shown
 class Shares(NamedTuple):
     """The loss at a point as a sum of six parts."""
 
@@ -59,6 +60,7 @@ class Shares(NamedTuple):
         return float(sum(self))
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class PointVerdict:
     """The regime at one point of the theory, along n and along k."""

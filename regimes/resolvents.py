@@ -23,7 +23,7 @@ from jaxtyping import Float64
 from scipy import linalg
 from scipy.optimize import elementwise
 
-from regimes import _checks
+from regimes import _checks, display
 
 Array = np.ndarray
 
@@ -35,6 +35,7 @@ _BLOCK = 100
 """Samples whose pairs are deleted."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Resolvent:
     """df1 and unlearnt power of the population as functions of kappa, from one Gram matrix."""

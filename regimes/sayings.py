@@ -9,6 +9,10 @@ Rows = Sequence[Mapping[str, str]]
 
 SHOWN = 5
 """Up to so many curves or claims are told one by one."""
+LINES = 6
+"""Up to so many curves have a line of their own where there are several."""
+NAMED = 2
+"""So many claims that do not hold, or causes of failed cells, are named in the first sentence."""
 _REGIMES = {
     "resolution_n": "resolution-limited in n",
     "resolution_k": "resolution-limited in k",
@@ -45,15 +49,24 @@ def verdict(
     lines = [line.strip() for line in summary.splitlines() if line.strip()] if isinstance(summary, str) else []
     if claims:
         lines = [line for line in lines if not line.endswith(_MARKS)]  # they are in the table of claims
-        if not any("claims hold" in line for line in lines[:1]):
-            lines = [*_counted(claims), *lines]
+        own_count = lines[:1] if any("claims hold" in line for line in lines[:1]) else []
+        lines = [*_counted(claims, *own_count), *lines[len(own_count) :]]
     return tuple(lines) or ("No verdict was recorded with this run.",)
 
 
-def sweep(experiment: str, summary: Any) -> tuple[str, ...]:
-    """Sentences about the store of a sweep, given its summary."""
+def sweep(experiment: str, summary: Any, errors: Sequence[tuple[str, int]] = ()) -> tuple[str, ...]:
+    """Sentences about the store of a sweep.
+
+    Args:
+        experiment: its name.
+        summary: what the store holds, in numbers.
+        errors: what went wrong and in how many cells, most often first.
+    """
     said = f"{_many(summary.done, 'cell')} of {experiment} {'is' if summary.done == 1 else 'are'} done, "
     said += f"{summary.failed} failed" if summary.failed else "none failed"
+    if errors:
+        named = [f"{' '.join(error.split()).rstrip('.')} ({_many(count, 'cell')})" for error, count in errors[:NAMED]]
+        said += f": {'; '.join(named)}" + ("; and for other reasons" if len(errors) > NAMED else "")
     lines = [said + "."]
     if summary.claimed:
         lines.append(
@@ -65,20 +78,50 @@ def sweep(experiment: str, summary: Any) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _counted(claims: Sequence[Any]) -> list[str]:
-    """How many claims hold, and which do not."""
+def _counted(claims: Sequence[Any], count: str = "") -> list[str]:
+    """How many claims hold, and which do not: the first of them in the same breath.
+
+    Args:
+        claims: the claims.
+        count: the sentence that counts them, if the run has its own.
+    """
     judged = [one for one in claims if one.holds is not None]
     wrong = [one for one in judged if not one.holds]
-    if not judged:
+    if not count and not judged:
         return [f"None of {_many(len(claims), 'claim')} could be decided."]
-    lines = [f"{len(judged) - len(wrong)} of {_many(len(judged), 'claim')} hold."]
-    if len(claims) > len(judged):
-        lines[0] = f"{lines[0][:-1]}; {len(claims) - len(judged)} more could not be decided."
-    lines += [
-        f"Does not hold: {one.what}" + (f"; expected {one.expected}, found {one.found}." if one.found else ".")
-        for one in wrong[:SHOWN]
+    if not count:
+        count = f"{len(judged) - len(wrong)} of {_many(len(judged), 'claim')} hold"
+        count += f"; {len(claims) - len(judged)} more could not be decided." if len(claims) > len(judged) else "."
+    told = [
+        f"{one.what} ({f'expected {one.expected}, ' if one.expected else ''}found {one.found})"
+        if one.found
+        else one.what
+        for one in wrong
     ]
-    return lines + ([f"And {len(wrong) - SHOWN} others do not hold."] if len(wrong) > SHOWN else [])
+    lines = [count]
+    if wrong:
+        more = f"; and {_many(len(wrong) - NAMED, 'other')}" if len(wrong) > NAMED else ""
+        lines[0] = f"{count.rstrip('.;: ')}. Does not hold: {'; '.join(told[:NAMED])}{more}."
+        lines += [f"Does not hold: {one}." for one in told[NAMED:SHOWN]]
+    return lines + ([f"And {_many(len(wrong) - SHOWN, 'other')} too."] if len(wrong) > SHOWN else [])
+
+
+def _several(lines: Sequence[str], head: str = "", noun: str = "curve") -> list[str]:
+    """One line per curve, where there are several with their number first; after LINES of them the table goes on."""
+    if len(lines) == 1:
+        return [*([head] if head else []), lines[0]]
+    first = [f"{_many(len(lines), noun)}: {head}"] if head else [f"{_many(len(lines), noun)}; {lines[0]}"]
+    rest = list(lines if head else lines[1:])
+    room = LINES - (0 if head else 1)
+    return [*first, *rest[:room], *([f"And {len(rest) - room} more: see the table."] if len(rest) > room else [])]
+
+
+def _called(row: Mapping[str, Any], *until: str) -> str:
+    """What a row calls its curve: the columns before the first of those named."""
+    names = list(row)
+    names = names[: min((names.index(name) for name in until if name in names), default=1)]
+    told = [str(row[name]) if isinstance(row[name], str) else f"{name} = {row[name]}" for name in names]
+    return ", ".join(told) or "the curve"
 
 
 def _four_regimes(rows: Rows, duality: Rows, claims: Sequence[Any]) -> list[str]:
@@ -112,20 +155,28 @@ def _prediction(record: Mapping[str, Any]) -> list[str]:
         f"{_interval(quoted[f'resolution_{axis}'])} in {axis}" for axis in ("n", "k") if f"resolution_{axis}" in quoted
     ]
     last = record["curve"][-1]
-    lines = [
-        f"The loss is predicted to fall with the exponent {' and '.join(falls)}."
-        if falls
-        else "No exponent of the loss could be read from these data."
-    ]
-    if last["loss"] is not None:
-        lines[0] = f"{lines[0][:-1]}, to {_interval(last, 'loss')} at n = {last['n']:,.0f}."
+    power_law, reason = record["verdict"]["power_law"], record["verdict"]["reason"]
+    bent = power_law is False  # then an exponent is that of one place, and not of the data
+    reached = "" if last["loss"] is None else f"{_interval(last, 'loss')} at n = {last['n']:,.0f}"
+    if bent:
+        lines = [f"No power law, so that no exponent is quoted: {reason.removeprefix('no power law: ')}."]
+        lines += [f"The loss is predicted to be {reached}."] if reached else []
+    else:
+        said = f"The loss is predicted to fall with the exponent {' and '.join(falls)}"
+        lines = [said if falls else "No exponent of the loss could be read from these data"]
+        lines[0] += (
+            f", to {reached}." if reached and falls else f"; it is predicted to be {reached}." if reached else "."
+        )
     lines.append(f"Data: {record['description']}.")
-    read = [f"{name} = {_interval(quoted[name])}" for name in ("alpha", "beta", "noise") if name in quoted]
+    read = [
+        f"{name} = {_interval(quoted[name])}"
+        for name in ("alpha", "beta", "noise")
+        if name in quoted and not (bent and name != "noise")
+    ]
     if read:
         lines.append(f"Read from the sample: {', '.join(read)}.")
-    reason = record["verdict"]["reason"]
-    answer = {True: "Yes", False: "No"}.get(record["verdict"]["power_law"], "Undecided")
-    lines.append(f"Is the spectrum a power law? {answer}: {reason}.")
+    if not bent:
+        lines.append(f"Is the spectrum a power law? {'Yes' if power_law else 'Undecided'}: {reason}.")
     held = record["held_out"]
     if held is not None and held["median_error"] is not None:
         lines.append(
@@ -150,6 +201,7 @@ def _fit(record: Mapping[str, Any]) -> list[str]:
                 f"{one['name']}: of the laws tried, {one['law']} is chosen, with {read} ({level:.0%} intervals, "
                 f"{one['points']} points).{doubt}"
             )
+        lines = _several(lines)
     else:
         counts = Counter(one["status"] for one in curves)
         lines = [f"{len(curves)} curves: {', '.join(f'{many} {status}' for status, many in counts.most_common())}."]
@@ -171,12 +223,11 @@ def _fit(record: Mapping[str, Any]) -> list[str]:
 
 
 def _verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    if len(rows) > SHOWN:
-        counts = Counter(str(row["regime"]) for row in rows)
-        return [f"{len(rows)} verdicts: {', '.join(f'{many} {regime}' for regime, many in counts.most_common())}."]
     lines, evidence = [], []
-    for row in rows:
-        name = str(next(iter(row.values())))
+    names = [_called(row, "along", "regime") for row in rows]
+    for row, called in zip(rows, names, strict=True):
+        held = [f"{axis} = {row[axis]:g}" for axis in ("n", "k") if row.get(axis) is not None]
+        name = ", ".join([called, *held]) if names.count(called) > 1 else called  # lines of one grid
         said = f"{name}: {row['regime']}"
         if row["regime"] == "undecided" and row.get("possible"):
             said += f" ({str(row['possible']).replace('; ', ' or ')})"
@@ -184,31 +235,50 @@ def _verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             said += f", exponent {_ends(row['exponent'], row.get('low'), row.get('high'))}"
         lines.append(said + ".")
         evidence.append(f"Evidence, {name}: {row.get('evidence') or 'none'}.")
-    return lines + evidence
+    if len(rows) > SHOWN:
+        counts = Counter(str(row["regime"]) for row in rows).most_common()
+        return _several(lines, ", ".join(f"{many} {regime}" for regime, many in counts) + ".", "verdict")
+    return [*_several(lines), *evidence]
 
 
 def _plan(record: Mapping[str, Any]) -> list[str]:
     rows, target = record["plans"], record["settings"]["target"]
-    taken = {"law", "held_out_error", "reached", "note"}
-    key = next((name for name in rows[0] if name not in taken), "")
-    lines = []
-    for curve in dict.fromkeys(str(row.get(key)) for row in rows):
-        mine = [row for row in rows if str(row.get(key)) == curve]
-        ranked = sorted(mine, key=lambda row: math.inf if row.get("held_out_error") is None else row["held_out_error"])
-        reached = [row for row in ranked if row.get("reached") and _wanted(row)]
-        if not reached:
-            lines.append(f"{curve}: no law that was fitted reaches a loss of {target:g}.")
-            continue
-        first = reached[0]
-        lines.append(
-            f"{curve}: a loss of {target:g} needs {_wanted(first)} by {first['law']}, which has the least error on the "
-            f"held-out sizes of the {len(reached)} of {_many(len(mine), 'law')} that reach it."
+    curves: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        curves.setdefault(_called(row, "law"), []).append(row)
+    told = [_planned(mine, target) for mine in curves.values()]
+    lines = _several([f"{curve}: {said}" for curve, (said, _) in zip(curves, told, strict=True)])
+    notes = [f"{curve}, {note}." for curve, (_, mine) in zip(curves, told, strict=True) for note in mine]
+    return [*lines, *(notes if len(curves) <= SHOWN else [])]
+
+
+def _planned(rows: Sequence[Mapping[str, Any]], target: float) -> tuple[str, list[str]]:
+    """What one curve needs, by the law that ranks first if that reaches the target; and notes on the laws named."""
+    fitted = [row for row in rows if row["law"] != "-"]
+    if not fitted:
+        return f"no law could be fitted: {rows[0].get('note') or 'see the table'}.", []
+    ranked = sorted(fitted, key=lambda row: math.inf if row.get("held_out_error") is None else row["held_out_error"])
+    first, ranks = ranked[0], ranked[0].get("held_out_error") is not None
+    reached = [row for row in ranked if row.get("reached") and _wanted(row)]
+    if not reached:
+        return f"no law that was fitted reaches a loss of {target:g}.", []
+    best, count = reached[0], f"{len(reached)} of {_many(len(fitted), 'law')}"
+    if not ranks:
+        said = f"a loss of {target:g} needs {_wanted(best)} by {best['law']}; {count} reach it, none of them ranked."
+    elif best is first:
+        said = f"a loss of {target:g} needs {_wanted(best)} by {_erring(best)}, which ranks first; {count} reach it."
+    else:
+        only = f"only {_erring(best)} reaches it" if len(reached) == 1 else f"{_erring(best)} is the best that does"
+        said = (
+            f"a loss of {target:g} is not reached by {_erring(first)}, which ranks first; {only}, at {_wanted(best)}."
         )
-        if first.get("note"):
-            lines.append(f"{curve}, {first['law']}: {first['note']}.")
-    if len(lines) > 2 * SHOWN:
-        lines = [*lines[: 2 * SHOWN], f"And {len(lines) - 2 * SHOWN} more: see the table."]
-    return lines
+    named = [best] if best is first or not ranks else [first, best]
+    return said, [f"{row['law']}: {row['note']}" for row in named if row.get("note")]
+
+
+def _erring(row: Mapping[str, Any]) -> str:
+    """A law with its error on the sizes that were held out."""
+    return f"{row['law']} (held-out error {row['held_out_error']:.3g})"
 
 
 def _wanted(row: Mapping[str, Any]) -> str:

@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regimes import _checks, dynamics, equivalents, optima
+from regimes import _checks, display, dynamics, equivalents, optima
 from regimes.results import Values
 from regimes.spectrum import Spectrum
 
 Array = np.ndarray
 
 
+@display.shown
 class Budget(NamedTuple):
     """The loss as a sum of four parts; the fields have the broadcast shape of the arguments."""
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regimes import cells, database, records
+from regimes import cells, database, display, records
 from regimes.database import DamagedError as DamagedError
 from regimes.records import Record as Record
 
@@ -51,6 +51,7 @@ _PLACES = ", ".join("?" * 15)
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
+@display.shown
 class Summary(NamedTuple):
     """What a store holds."""
 

@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from regimes import experiments as experiments  # registers them
+from regimes import display  # registers them
+from regimes import experiments as experiments
 from regimes import network_cells as network_cells  # this one too
 from regimes import store as stores
 from regimes import workers as crews
@@ -43,6 +44,7 @@ _TOGETHER = 0.1
 """Seconds of work that may be held back to reach the disk together: getting there takes longer than a quick cell."""
 
 
+@display.shown
 class State(NamedTuple):
     """How far a run is."""
 
@@ -62,6 +64,7 @@ class State(NamedTuple):
     """Whether it was asked to stop and only finishes what it has begun."""
 
 
+@display.shown
 class Report(NamedTuple):
     """What a run has done."""
 
@@ -83,6 +86,7 @@ class Report(NamedTuple):
         return words + in_words(self.seconds) + (", stopped on request" if self.stopped else "")
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What a sweep is going to take."""

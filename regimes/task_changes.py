@@ -18,6 +18,7 @@ from jaxtyping import Float64, Int64
 
 from regimes import (
     _checks,
+    display,
     equivalents,
     estimate,
     frozen,
@@ -82,6 +83,7 @@ class Changed(NamedTuple):
     """Variance of the noise in them, summed over outputs."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Row:
     """What one change does."""
@@ -110,6 +112,7 @@ class Row:
     """Slopes of the measured loss without ridge on clean labels: of this task, and less what its noise adds."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class TaskChanges:
     """What [run][regimes.task_changes.run] found."""
@@ -216,7 +219,7 @@ def run(
         ValueError: an unknown word, a change that the data do not allow, sizes beyond the data or fewer than three.
     """
     _checks.choice("data", data, DATA)
-    seed = _checks.count("seed", seed, low=0)
+    seed = _checks.count("seed", seed, low=0, high=2**20)
     seeds, trials = _checks.count("seeds", seeds, low=2), _checks.count("trials", trials, low=2)
     x, labels = _pool(data, seed)
     changes = _allowed(data, labels, changes, quick)

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from regimes import _checks, _tangents, factor, files
+from regimes import _checks, _tangents, display, factor, files
 from regimes import characters as letters
 from regimes._precision import float64
 
 Array = np.ndarray
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A pool of samples with their labels, if they have any."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from regimes import _checks, dimension, estimate, kernels, networks, ridge, teachers, theory
+from regimes import _checks, dimension, display, estimate, kernels, networks, ridge, teachers, theory
 from regimes.results import Estimate, LearningCurve
 from regimes.teachers import Claim, Teacher
 
@@ -70,6 +70,7 @@ class Sizes(NamedTuple):
     """Samples of the Gram matrix, from which the spectrum is read and on which the features are fitted."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class AtDimension:
     """All that was found at one dimension d."""
@@ -144,6 +145,7 @@ class AtDimension:
         return self.window_n if name.endswith("_n") else _learnt(self.dim, getattr(self, name).at)
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Result:
     """What [run][regimes.teacher_student.run] found."""

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from regimes import _checks, kernels, networks, training
+from regimes import _checks, display, kernels, networks, training
 from regimes.networks import Network, Tree
 from regimes.results import Estimate, log_slope
 
@@ -24,6 +24,7 @@ _FIT = 16384
 """Samples on which the linear part of a teacher is measured."""
 
 
+@display.shown
 class Claim(NamedTuple):
     """Something that theory says, and what was found."""
 
@@ -98,6 +99,7 @@ def _with_constant(x: Array) -> Array:
     return np.column_stack([np.ones(len(x)), x])
 
 
+@display.shown
 class Trained(NamedTuple):
     """Losses of students, one row per seed."""
 

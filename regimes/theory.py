@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regimes import _checks, differentiable, dynamics, equivalents
+from regimes import _checks, differentiable, display, dynamics, equivalents
 from regimes._precision import float64
 from regimes.results import Caution, Check, Estimate, LearningCurve, LossSurface, Values, log_slope
 from regimes.spectrum import Spectrum
 
 
+@display.shown
 class Split(NamedTuple):
     """The ridgeless loss, L = limit + excess."""
 
@@ -21,6 +22,7 @@ class Split(NamedTuple):
     """Variance-limited part: m [B1(m) + noise]/|n - k| with m = min(n, k)."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Exponents:
     """The four exponents of a spectrum, positive, each of the reducible loss named in its line."""
@@ -242,6 +244,7 @@ def window_exponent(spectrum: Spectrum, along: str, at: Any, noise: float = 0.0,
     )
 
 
+@display.shown
 class LocalExponents(NamedTuple):
     """Minus the log-derivatives of the reducible loss, L - noise: positive where more of it helps."""
 
@@ -306,6 +309,7 @@ def local_exponents(
     return LocalExponents(*(value[()] for value in found))
 
 
+@display.shown
 class Point(NamedTuple):
     """A place on the loss surface."""
 

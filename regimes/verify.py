@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from regimes import _checks, estimate, folders, plots, ridge, tasks, theory
+from regimes import _checks, display, estimate, folders, plots, ridge, tasks, theory
 from regimes.equivalents import loss, solve
 from regimes.kernels import Model
 from regimes.results import Check, Comparison, Estimate, LearningCurve, log_slope
@@ -59,6 +59,7 @@ class Sizes(NamedTuple):
     """Random features computed in all: disjoint ones for each trial along k, random choices in the variance panels."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Verification:
     """What [four_regimes][regimes.verify.four_regimes] found for one task."""

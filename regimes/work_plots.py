@@ -32,8 +32,10 @@ def error_sources(result: Any) -> Any:
         for ax, surface in zip((one, two), result.surfaces, strict=True):
             largest = np.argmax(np.stack([getattr(surface.budget, name) for name in names]), axis=0)
             ax.pcolormesh(surface.n, surface.k, largest.T, cmap=ListedColormap(colours), vmin=-0.5, vmax=3.5, alpha=0.8)
-            levels = np.arange(5) - 0.5
-            ax.contourf(surface.n, surface.k, largest.T, levels=levels, colors="none", hatches=hatches)
+            for index, hatch in enumerate(hatches):
+                if hatch and (largest == index).any():
+                    cells = np.ma.masked_not_equal(largest.T, index)
+                    ax.pcolor(surface.n, surface.k, cells, hatch=hatch, facecolors="none", edgecolors="0.2", lw=0)
             ax.set(xscale="log", yscale="log", xlabel="training samples n", ylabel="random features k")
             ax.set_title(f"Largest in theory: {surface.title}", fontsize=9)
         every = [value for point in result.points for name in names for value in (getattr(point.predicted, name),)]
@@ -130,8 +132,9 @@ def nyquist_learners(result: Any) -> Any:
             ax.set(xscale="log", yscale="log", title=name, xlabel="samples / modes of the target")
             ax.set_ylabel("loss / power" if silent else f"loss at power 1, cut at {top}")
             _finish(ax, rows=0)
-            ax.set_ylim(floor / 3 if silent else 0.8 * floor, 2 * top)
-            ax.legend(fontsize=6.5, frameon=False, loc="lower left" if silent else "upper right")
+            ax.set_ylim(floor / 3 if silent else 0.8 * floor, (2 if silent else 20) * top)  # room for the legend
+            where = "lower left" if silent else "upper right"
+            ax.legend(fontsize=6, frameon=False, loc=where, handlelength=0.8, handletextpad=0.4, borderaxespad=0.2)
         figure.suptitle("Points: measured, geometric mean; lines: predicted", fontsize=9)
     return figure
 
@@ -256,12 +259,13 @@ def scale_time(result: Any) -> Any:
             four.errorbar(at, value, error, **look, label=each.kind)
         for expected in (-1, 0):
             four.axhline(expected, color="0.5", lw=0.8, ls=":")
-        four.set(xscale="log", xlabel="test loss to be reached", ylabel="slope against width", ylim=(-2, 0.6))
+        four.set(xscale="log", xlabel="test loss to be reached", ylabel="slope against width", ylim=(-2, 0.8))
         ticks = list(result.networks[0].slopes)
         four.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         four.minorticks_off()
         four.set_title("Networks: time to reach a loss", fontsize=9)
-        four.legend(frameon=False, fontsize=7, loc="upper left")
+        # Wide intervals reach beyond the axes, so the legend hides what is behind it.
+        four.legend(fontsize=7, loc="upper center", ncols=3, framealpha=1, edgecolor="none", borderaxespad=0)
     return figure
 
 
@@ -277,7 +281,6 @@ def phenomena(result: Any) -> Any:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter
 
     names = list(dict.fromkeys(one.data for one in result.curves))
     labels = {"k": "features k", "n": "samples n", "time": "raw time"}
@@ -297,7 +300,7 @@ def phenomena(result: Any) -> Any:
                     look: Any = {"fmt": STYLES[style][1], "color": colour, "mfc": "white", "ms": 3.5, "capsize": 1.5}
                     ax.errorbar(at, one.loss.mean(axis=0), error, **look, lw=0.8, label=label)
                 ax.set(xscale="log", yscale="log", xlabel=labels[axis])
-                ax.xaxis.set_minor_formatter(NullFormatter())
+                _finish(ax, rows=0, crowded=100)
                 ax.set_title(f"{row}, along {axis}", fontsize=9)
                 if axis == "k":
                     ax.set_ylabel("test loss")
@@ -332,14 +335,16 @@ def pruning(result: Any) -> Any:
             look: Any = {"color": colour, "mfc": colour if filled else "white", "ms": 3.2, "ls": ""}
             label = f"{each.depth} × {each.width}"
             one.plot(each.density, each.loss, marker, **look, label=label)
-            one.plot(each.density, result.predicted(each), color=colour, lw=0.9, zorder=1)
+            one.plot(each.density, result.predicted(each), color=colour, lw=0.9, zorder=1.7)
             two.plot(result.invariant(each), each.loss / each.loss[0], marker, **look)
         one.set(xscale="log", yscale="log", xlabel="density", ylabel="test loss")
         one.set_title(f"Depth × width, n = {most}; lines: the law", fontsize=9)
+        _finish(one, rows=0, crowded=100)
         one.legend(frameon=False, fontsize=6.5, ncols=2)
         law = result.fit.parameters
         two.set(xscale="log", yscale="log", ylabel="test loss / dense loss")
         two.set_xlabel(f"depth^{law['phi']:.2f} width^{law['psi']:.2f} density")
+        _finish(two, rows=0, crowded=1000)
         two.set_title("Against the invariant; filled: fitted", fontsize=9)
         parts = (
             ("fitted", result.families[: result.fitted]),
@@ -353,7 +358,7 @@ def pruning(result: Any) -> Any:
             three.plot(losses, predicted / losses - 1, marker, color=colour, mfc="white", ms=3, label=label)
         three.axhspan(-0.06, 0.06, color="0.9", zorder=0)
         three.set(xscale="log", xlabel="measured test loss", ylabel="predicted / measured − 1")
-        three.tick_params(axis="x", which="minor", labelbottom=False)
+        _finish(three, rows=0, linear=True, crowded=100)
         three.set_title("Divergence; band: 6 %", fontsize=9)
         three.legend(frameon=False, fontsize=7)
         for index, best in enumerate(result.budgets):
@@ -363,7 +368,9 @@ def pruning(result: Any) -> Any:
                 four.plot(index, value, marker, color=colour, ms=12 if marker == "_" else 5, label=label)
         named = [f"{best.parameters}\nn = {best.n}" for best in result.budgets]
         four.set_xticks(range(len(named)), named)
-        four.set(yscale="log", xlabel="parameters left", ylabel="test loss", xlim=(-0.5, len(named) - 0.5))
+        # On a linear axis, from 0: there are few points, none of them small against the others.
+        four.set(xlabel="parameters left", ylabel="test loss", xlim=(-0.5, len(named) - 0.5))
+        four.set_ylim(0, 1.35 * np.nanmax([each.get_ydata() for each in four.lines]))
         four.set_title("Best network of a number of parameters", fontsize=9)
         handles, labels = four.get_legend_handles_labels()
         four.legend(handles[:3], labels[:3], frameon=False, fontsize=7)

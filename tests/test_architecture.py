@@ -99,6 +99,7 @@ TABLE = {
     "doubts": (6, "shared"),
     "plots": (6, "shared"),
     "curves": (1, "inference"),
+    "peaks": (1, "inference"),
     "curve_fits": (6, "inference"),
     "corners": (6, "inference"),
     "descent": (3, "experiment"),

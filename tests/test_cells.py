@@ -321,3 +321,8 @@ def test_a_pool_too_small_is_said(tmp_path):
         experiments.kernel_loss(n=20, tests=10, task=str(tmp_path / "x.npy"), seed=0)
     with pytest.raises(ValueError, match="`target` is labels, but x has none"):
         experiments.kernel_loss(n=10, tests=5, task=str(tmp_path / "x.npy"), target="labels", seed=0)
+
+
+def test_a_name_without_its_first_word_is_near():
+    assert "did you mean reproduce-nyquist?" in cells.unknown("nyquist", ["verify", "reproduce-nyquist"], "experiment")
+    assert "there are verify." in cells.unknown("", ["verify"], "experiment")

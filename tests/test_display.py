@@ -48,8 +48,7 @@ PROCEDURES = {
 
 
 LATER = {
-    "corners", "error_sources", "explore", "joint_law", "model_growth", "nyquist", "nyquist_learners", "phenomena",
-    "pruned", "pruning", "scale_time", "sources",
+    "model_growth",
 }  # fmt: skip
 """Modules whose classes are still to be shown so."""
 

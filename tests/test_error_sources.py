@@ -14,7 +14,8 @@ SMALL = {"n": (24, 60), "k": (16, 340), "trials": 4, "network_n": (16, 64), "tea
 
 def planted(student, x, y, at, *, seeds, **options):
     """8/(width n) for student t, times 1 + t/10; at many samples 0.01/width; the best step has half of the last one."""
-    scale = 1 + 0.1 * (seeds[0] // 2)
+    (teacher,) = [t for seed in (0, 1, 2) for t in range(3) if error_sources._seeds(seed, t) == seeds]
+    scale = 1 + 0.1 * teacher
     last = np.array([0.01 / student.width if n >= 4096 else 8 / (student.width * n) for n in at]) * scale
     last = np.tile(last, (2, 1))
     return teachers.Trained(last / 2, last / 10, last, 0, None)
@@ -155,6 +156,39 @@ def test_the_same_seed_gives_the_same_and_a_run_goes_on_to_the_same(planted_runs
     ]
 
 
+def test_networks_are_drawn_by_the_seed_of_the_run(monkeypatch):
+    """Two of their own for each teacher and run, the same for all widths."""
+    drawn = {}
+
+    def spy(student, *arguments, seeds, **options):
+        drawn.setdefault(student.width, []).append(tuple(seeds))
+        return planted(student, *arguments, seeds=seeds, **options)
+
+    monkeypatch.setattr(teachers, "train_in_n", spy)
+    sizes = error_sources.plan(network_n=(16,), teachers=3, steps=10, quick=True)
+    every = []
+    for seed in (0, 1):
+        drawn.clear()
+        error_sources._networks(sizes, 8, seed, None, lambda what, share: None)
+        assert len({tuple(seeds) for seeds in drawn.values()}) == 1
+        every += list(dict.fromkeys(drawn[8]))
+    numbers = [number for pair in every for number in pair]
+    assert len(numbers) == len(set(numbers)) == 2 * 2 * 3
+
+
+def test_the_repeatability_of_the_loss_is_judged_and_called_so(result):
+    (name,) = [claim.what for claim in result.checks if "repeatability" in claim.what]
+    for factor, holds in ((1.0, True), (3.0, False)):
+        points = [
+            dataclasses.replace(
+                one, anew=dataclasses.replace(one.measured.loss, value=factor * one.measured.loss.value)
+            )
+            for one in result.points
+        ]
+        found = {one.what: one for one in error_sources._claims(result.surfaces, points, result.students, 8)}
+        assert found[name].holds is holds
+
+
 def test_a_checkpoint_of_other_settings_is_refused(planted_runs):
     sizes = error_sources.plan(**SMALL | {"noise": 0.3}, quick=True)
     task = budgets.Gaussian(sizes.n, sizes.k, sizes.noise, 1)
@@ -194,7 +228,7 @@ def test_random_features_of_digits_are_predicted_from_other_digits():
     for one in points:
         assert max(abs(one.off(part)) for part in budgets.PARTS) < 0.1
         assert one.measured.parts["noise"].value == 0.2
-        assert one.adds_up
+        assert one.repeats
     assert task.read.high > 0.1  # noise was added, and some of the labels is never learnt
 
 
@@ -244,6 +278,8 @@ def test_networks_trained_for_real_err_less_with_more_samples(tmp_path):
         ({"n": (64, 32)}, "`n` must be strictly increasing"),
         ({"n": (32, math.nan)}, "`n` holds 1 NaN"),
         ({"n": "many"}, "`n` must be numeric"),
+        ({"n": (512, 1024)}, "`n` has no value below 512"),
+        ({"k": (600,)}, "`k` has no value below 512"),
         ({"k": (1,)}, "`k` must lie between 2"),
         ({"k": (32.5,)}, "`k` must be whole"),
         ({"trials": 2}, "`trials` must be at least 3"),
@@ -261,6 +297,17 @@ def test_networks_trained_for_real_err_less_with_more_samples(tmp_path):
 def test_bad_input(arguments, message):
     with pytest.raises(ValueError, match=message):
         error_sources.run(**arguments)
+
+
+def test_sizes_beyond_the_digits_are_measured_without_them():
+    assert error_sources.plan(n=(1024,), k=(600,), digits=False).n == (1024,)
+    with pytest.raises(ValueError, match="`n` has no value below 512"):
+        budgets.Digits((1024,), (32,), 0.1, 0)
+
+
+def test_digits_are_measured_or_not(unchecked):
+    with pytest.raises(ValueError, match="`digits` must be True or False, got 'no'"):
+        error_sources.plan(digits="no")
 
 
 def test_words_for_numbers_are_named(unchecked):

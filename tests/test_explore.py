@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from regimes import asymptotics, dynamics, equivalents, explore, overlays, phases, spectra, theory
+from regimes import asymptotics, dynamics, equivalents, explore, overlays, phases, results, spectra, theory
 from regimes import profiles as kernel_profiles
 from regimes.commands import explore as command
 from regimes.explore import Knobs
@@ -200,6 +200,21 @@ def test_spectrum_of_predict_and_bare_eigenvalues(tmp_path):
     np.testing.assert_allclose(overlays.read(bare).spectrum.eigenvalues, values)
 
 
+def test_noise_that_belongs_to_a_spectrum_is_read(tmp_path):
+    np.savez(tmp_path / "s.npz", eigenvalues=1.0 / np.arange(1, 40), noise=0.3)
+    assert overlays.read(tmp_path / "s.npz").noise == 0.3
+    levels = write(tmp_path / "spectrum.csv", "eigenvalue,multiplicity,power\n0.5,10,2\n1,3,4\n")
+    assert overlays.read(levels).noise is None
+    write(tmp_path / "exponents.csv", "quantity,method,value\nnoise,floor,0\nnoise,forecast,0.47\nalpha,forecast,2\n")
+    assert overlays.read(levels).noise == 0.47
+    write(tmp_path / "exponents.csv", "a,b\n1,2\n")
+    assert overlays.read(levels).noise is None
+    for value in (-1.0, np.nan):
+        np.savez(tmp_path / "s.npz", eigenvalues=np.ones(20), noise=value)
+        with pytest.raises(ValueError, match=r"the noise of s\.npz must be a variance"):
+            overlays.read(tmp_path / "s.npz")
+
+
 def test_losses_are_read_and_the_nearest_line_of_a_grid_is_taken(tmp_path):
     found = overlays.read(table(tmp_path))
     assert found.spectrum is None
@@ -281,7 +296,16 @@ def test_finite_time_is_drawn_coarse_and_then_fine():
     shown.sliders["time"].value = 4.0
     shown._answer()
     assert shown.sources["map"].data["image"][0].shape == (explore.COARSE, explore.COARSE)
+    rough = shown.panels["n"]["point"].data  # read from the few points of the curve
     shown._follow()
+    known = explore.point(LAW, *shown._at(), shown._knobs())
+    dots = {axis: shown.panels[axis]["point"].data for axis in ("n", "k", "time")}
+    assert {axis: dot["exponent"] for axis, dot in dots.items()} == {
+        axis: [value] for axis, value in known.exponents.items()
+    }
+    assert all(dot["loss"] == [known.loss] for dot in dots.values())
+    assert rough["loss"] == pytest.approx([known.loss], rel=0.02)
+    assert rough["exponent"] == pytest.approx(dots["n"]["exponent"], abs=0.05)
     while shown.refining is not None:
         shown._refine(shown.asked)
     assert shown.sources["map"].data["image"][0].shape == (explore.MIDDLE, explore.MIDDLE)
@@ -310,13 +334,90 @@ def test_spectrum_on_top_takes_the_map_and_the_power_law_is_dashed(tmp_path):
     assert shown.sliders["alpha"].disabled
     assert "<b>" not in shown.words.text.split("<h2>")[2]
     data = shown.panels["n"]["theory"].data
-    np.testing.assert_allclose(data["loss"], equivalents.loss(known, data["at"], 200, 1e-3, 0.01), rtol=1e-6)
-    assert data["at"][-1] == pytest.approx(200)  # what the spectrum resolves, to which the point is moved
+    assert shown._at() == (14, 57)  # off the diagonal: sqrt(200) and four times it
+    np.testing.assert_allclose(data["loss"], equivalents.loss(known, data["at"], 57, 1e-3, 0.01), rtol=1e-6)
+    assert data["at"][-1] == pytest.approx(200)  # what the spectrum resolves
+    assert 14 in data["at"]
     assert len(shown.panels["n"]["other"].data["at"]) == 121
     shown.choice.active = 0
     shown._answer()
     assert not shown.sliders["alpha"].disabled
     assert shown.map.x_range.end == pytest.approx(1e6)
+
+
+def test_sliders_of_the_point_end_where_the_map_does():
+    known = spectra.power_law(1.2, 2.0, modes=480, tail=False)
+    shown = page(overlays.Loaded("s.csv", known, (), (), 0.047))
+    ends = {name: shown.sliders[name].end for name in ("n", "k")}
+    assert ends == pytest.approx({"n": math.log10(48), "k": math.log10(48)}, abs=1e-4)
+    assert shown._knobs().noise == pytest.approx(0.047)
+    for name in ("n", "k"):
+        assert round(10 ** shown.sliders[name].value) == shown._at()[name == "k"]  # what it reads is what is drawn
+    shown.choice.active = 0
+    shown._answer()
+    assert shown.sliders["k"].end == 6
+    shown.sliders["k"].value = 5.0
+    shown.choice.active = 1
+    shown._answer()
+    assert not shown.pending
+    assert shown.sliders["k"].value == shown.sliders["k"].end == ends["k"]
+    assert shown._at()[1] == 48
+    silent = page(overlays.Loaded("s.csv", known, (), ()))
+    assert silent._knobs().noise == pytest.approx(0.01)
+    assert page(overlays.Loaded("s.csv", known, (), (), 0.0))._knobs().noise == 0
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize(("n", "k"), [(700, 720), (30, 30), (50, 56), (300, 4000)])
+def test_dot_on_the_curve_has_the_numbers_beside_the_map(n, k, slow):
+    shown = page()
+    shown.sliders["n"].value, shown.sliders["k"].value = math.log10(n), math.log10(k)
+    shown._answer()
+    if slow:
+        shown._follow()
+    known = explore.point(LAW, n, k, Knobs(0.01, 1e-3), quick=not slow)
+    assert known.peak == (n == k) == all(math.isnan(value) for value in known.exponents.values())
+    for axis, value in (("n", n), ("k", k)):
+        dot, line = (shown.panels[axis][name].data for name in ("point", "theory"))
+        assert (dot["at"], dot["loss"]) == ([value], [pytest.approx(known.loss)])
+        assert dot["exponent"] == pytest.approx([known.exponents[axis]], nan_ok=True)
+        assert np.asarray(line["loss"])[np.asarray(line["at"]) == value] == pytest.approx(known.loss, rel=1e-6)
+        said = "at the peak" if n == k else explorer_words(axis, known.exponents[axis])
+        assert f"<td>goes with {axis} as</td><td>{said}</td>" in shown.words.text
+    assert ("at the peak" in str(known)) == (n == k)
+
+
+def explorer_words(axis, exponent):
+    return f"{axis}<sup>{'−' if exponent >= 0 else '+'}{abs(exponent):.3f}</sup>"
+
+
+def test_peak_without_ridge_is_infinite_and_said_to_be_one():
+    for knobs in (Knobs(), Knobs(0.01)):
+        found = explore.point(LAW, 700.0, 700.0, knobs)
+        assert found.peak
+        assert math.isinf(found.loss)
+        assert all(math.isnan(value) for value in found.exponents.values())
+    ridged = explore.point(LAW, 300.0, 300.0, Knobs(0.0, 1e4))  # ridge enough that there is no peak
+    assert not ridged.peak
+    assert all(math.isfinite(value) for value in ridged.exponents.values())
+
+
+def test_one_of_several_curves_is_shown_and_named(tmp_path):
+    rows = [f"{n},{width},{1 / n + 1 / width}" for width in (64, 256, 1024) for n in (100, 1000, 10000)]
+    path = write(tmp_path / "losses.csv", "n,width,loss\n" + "\n".join(rows) + "\n")
+    shown = page(overlays.read(path, by="width"))
+    for k, width in ((70, 64), (300, 256), (1e5, 1024)):
+        shown.sliders["k"].value = math.log10(k)
+        shown._answer()
+        drawn = shown.panels["n"]["measured"].data
+        assert drawn["at"].tolist() == [100, 1000, 10000]
+        assert f"; measured: k = {width}, times " in shown.panels["n"]["figures"][0].title.text
+        assert f"<p><b>k = {width}</b>: 3 losses along n from 100 to 10000.</p>" in shown.words.text
+    assert "the one nearest to the point" in shown.words.text
+    nameless = [results.LearningCurve("n", np.array([1.0, 2]), np.array([2.0, 1]), source=name) for name in "<b"]
+    shown = page(overlays.Loaded("a.csv", None, tuple(nameless), ()))
+    assert "the first where the table does not say what was held" in shown.words.text
+    assert "<b>&lt;</b>: 2 losses" in shown.words.text
 
 
 def test_measured_losses_on_top_are_drawn(tmp_path):

@@ -134,3 +134,13 @@ def test_losses_of_the_file_are_drawn(opened):
     assert np.log(np.array(drawn)).max() < np.log(np.array(theory)).max() + 1
     assert len(read(page, "places", "n")) == 5
     assert page.locator("text=losses.csv").first.is_visible()
+
+
+def test_parts_go_below_each_other_in_a_narrow_window(opened):
+    page, _, complaints = opened
+    fits = "document.documentElement.scrollWidth <= window.innerWidth"
+    wide = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({"width": 375, "height": 900})
+    page.wait_for_function(fits, timeout=20_000)
+    assert page.evaluate("document.documentElement.scrollHeight") > 1.5 * wide
+    assert complaints == []

@@ -27,8 +27,8 @@ def test_an_experiment_is_read_as_it_was_saved(tmp_path):
     assert one.experiment == "teacher_student"
     assert [claim._asdict() for claim in one.claims] == list(result.claims)
     assert one.verdict == (
-        "1 of 2 claims hold; 1 more could not be decided.",
-        "Does not hold: the same in k; expected 1, found 0.47 [0.3, 0.6].",
+        "1 of 2 claims hold; 1 more could not be decided. Does not hold: the same in k (expected 1, found 0.47 "
+        "[0.3, 0.6]).",
         "Teacher-student in d = 2, 3",
         "d = 2: n 1.9",
     )
@@ -158,18 +158,89 @@ def test_verdicts_tell_what_an_undecided_curve_may_be():
         {"curve": "b", "regime": "noise floor", "possible": "noise floor", "exponent": 0.5, "low": 0.4, "high": None},
     ]  # fmt: skip
     assert sayings.verdict("verdicts", {"verdicts": rows}, {}, ()) == (
-        "a: undecided (variance-limited in n or resolution-limited in n).",
+        "2 curves; a: undecided (variance-limited in n or resolution-limited in n).",
         "b: noise floor, exponent 0.5 [0.4, ∞].",
         "Evidence, a: too few points.",
         "Evidence, b: none.",
     )
-    assert sayings.verdict("verdicts", {"verdicts": rows * 3}, {}, ()) == ("6 verdicts: 3 undecided, 3 noise floor.",)
+    rows = [row | {"curve": str(place)} for place, row in enumerate(rows * 4)]
+    many = sayings.verdict("verdicts", {"verdicts": rows}, {}, ())
+    assert many[:2] == (
+        "8 verdicts: 4 undecided, 4 noise floor.",
+        "0: undecided (variance-limited in n or resolution-limited in n).",
+    )
+    assert (len(many), many[-1]) == (8, "And 2 more: see the table.")
+
+
+def test_lines_of_one_grid_are_told_apart_by_what_is_held():
+    rows = [{"curve": "a.csv", "along": "n", "k": float(k), "regime": "noise floor"} for k in (64, 256)]
+    said = sayings.verdict("verdicts", {"verdicts": rows}, {}, ())
+    assert said[:2] == ("2 curves; a.csv, k = 64: noise floor.", "a.csv, k = 256: noise floor.")
 
 
 def test_plan_that_no_law_reaches():
     rows = [{"curve": "a", "law": "m2", "n": None, "n_low": 9.0, "n_high": None, "reached": 0.0, "note": "tends to 1"}]
     said = sayings.verdict("plan", {"plans": rows, "settings": {"target": 0.1}}, {}, ())
     assert said == ("a: no law that was fitted reaches a loss of 0.1.",)
+
+
+def planned(law, error, n=None, reached=0.0, note="", **key):
+    ends = {"n": n, "n_low": n and 0.9 * n, "n_high": n and 1.1 * n}
+    return (key or {"curve": "a"}) | {"law": law, "held_out_error": error, **ends, "reached": reached, "note": note}
+
+
+def test_plan_that_the_best_law_does_not_reach_says_so_first():
+    rows = [planned("m3", 0.03, note="tends to 0.46"), planned("power", 0.15, 8e5, 1.0)]
+    options = {"settings": {"target": 0.35}}
+    assert sayings.verdict("plan", {"plans": rows, **options}, {}, ()) == (
+        "a: a loss of 0.35 is not reached by m3 (held-out error 0.03), which ranks first; only power (held-out error "
+        "0.15) reaches it, at n = 8e+05 [7.2e+05, 8.8e+05].",
+        "a, m3: tends to 0.46.",
+    )
+    more = [planned("chinchilla", 0.2, 9e5, 1.0), *rows]
+    said = sayings.verdict("plan", {"plans": more, **options}, {}, ())[0]
+    assert "which ranks first; power (held-out error 0.15) is the best that does, at n = 8e+05" in said
+    unranked = [row | {"held_out_error": None} for row in rows]
+    said = sayings.verdict("plan", {"plans": unranked, **options}, {}, ())[0]
+    assert said.endswith("by power; 1 of 2 laws reach it, none of them ranked.")
+
+
+def test_plans_of_several_curves_have_a_line_each():
+    rows = [planned("m3", 0.03, 100.0 * place, 1.0, width=place, depth=depth) for place in (1, 2, 3, 4)
+            for depth in (1, 2)]  # fmt: skip
+    rows += [{"width": 5, "depth": 1, "law": "-", "note": "has 2 points"}]
+    said = sayings.verdict("plan", {"plans": rows[-4:], "settings": {"target": 0.35}}, {}, ())
+    assert said[0].startswith("4 curves; width = 3, depth = 2: a loss of 0.35 needs n = 300 ")
+    assert said[1].startswith("width = 4, depth = 1: a loss of 0.35 needs n = 400 ")
+    assert said[3] == "width = 5, depth = 1: no law could be fitted: has 2 points."
+    said = sayings.verdict("plan", {"plans": rows, "settings": {"target": 0.35}}, {}, ())
+    assert said[0].startswith("9 curves; width = 1, depth = 1: a loss")
+    assert (len(said), said[-1]) == (7, "And 3 more: see the table.")
+
+
+def predicted(holds, reason):
+    rows = [{"quantity": name, "value": 1.5, "low": 0.1, "high": 3.0, "default": True}
+            for name in ("alpha", "beta", "noise", "resolution_n", "resolution_k")]  # fmt: skip
+    curve = [{"n": 2000.0, "k": None, "loss": 0.4755, "low": 0.46, "high": 0.49}]
+    return {"exponents": rows, "curve": curve, "description": "d", "held_out": None,
+            "verdict": {"power_law": holds, "reason": reason}}  # fmt: skip
+
+
+def test_data_that_are_no_power_law_have_losses_and_no_exponent():
+    reason = "no power law: the local exponent moves from 0.31 to 1.66 between n = 6 and 48"
+    assert sayings.verdict("prediction", predicted(False, reason), {}, ()) == (
+        f"No power law, so that no exponent is quoted: {reason[14:]}.",
+        "The loss is predicted to be 0.4755 [0.46, 0.49] at n = 2,000.",
+        "Data: d.",
+        "Read from the sample: noise = 1.5 [0.1, 3].",
+    )
+    for holds, answer in ((True, "Yes"), (None, "Undecided")):
+        said = sayings.verdict("prediction", predicted(holds, "r"), {}, ())
+        assert said[0] == (
+            "The loss is predicted to fall with the exponent 1.5 [0.1, 3] in n and 1.5 [0.1, 3] in k, to 0.4755 "
+            "[0.46, 0.49] at n = 2,000."
+        )
+        assert said[-1] == f"Is the spectrum a power law? {answer}: r."
 
 
 @pytest.mark.parametrize("content", [{"plans": 3}, {"plans": []}, {"plans": [{}], "settings": {}}])
@@ -183,8 +254,18 @@ def test_claims_that_cannot_be_decided():
     assert sayings.verdict("x", {}, {}, [claim])[0] == "None of 1 claim could be decided."
     wrong = [SimpleNamespace(what=f"c{place}", expected="", found="", holds=False) for place in range(7)]
     said = sayings.verdict("x", {"summary": "a\nb: holds"}, {}, wrong)
-    assert said == ("0 of 7 claims hold.", *(f"Does not hold: c{place}." for place in range(5)),
-                    "And 2 others do not hold.", "a")  # fmt: skip
+    assert said == ("0 of 7 claims hold. Does not hold: c0; c1; and 5 others.",
+                    *(f"Does not hold: c{place}." for place in (2, 3, 4)), "And 2 others too.", "a")  # fmt: skip
+    assert sayings.verdict("x", {}, {}, wrong[:2])[0] == "0 of 2 claims hold. Does not hold: c0; c1."
+
+
+def test_own_count_of_a_run_is_followed_by_what_does_not_hold():
+    claims = [SimpleNamespace(what="a", expected="1", found="2", holds=False),
+              SimpleNamespace(what="b", expected="1", found="1", holds=True)]  # fmt: skip
+    summary = "Joint: 1 of 2 claims hold; far off.\nmore"
+    told = "Joint: 1 of 2 claims hold; far off. Does not hold: a (expected 1, found 2)."
+    assert sayings.verdict("x", {"summary": summary}, {}, claims) == (told, "more")
+    assert sayings.verdict("x", {"summary": summary}, {}, claims[1:]) == (summary.split("\n")[0], "more")
 
 
 def test_verdicts_of_records_without_texts_are_named_after_their_columns(tmp_path):
@@ -212,6 +293,14 @@ def test_store_of_a_sweep(tmp_path):
     assert sorted(row[cells.headings.index("n")] for row in cells.rows) == ["16", "8"]
     assert "numpy" in one.versions
     assert one.warnings == ()
+
+
+def test_failed_cells_are_said_to_fail_and_why():
+    summary = SimpleNamespace(done=1, failed=4, claimed=0, seconds=2.0)
+    errors = [("`n` must be\npositive.", 2), ("no memory", 1), ("other", 1)]
+    assert sayings.sweep("joint", summary, errors)[0] == (
+        "1 cell of joint is done, 4 failed: `n` must be positive (2 cells); no memory (1 cell); and for other reasons."
+    )
 
 
 def test_tables_and_figures_without_a_record(tmp_path):

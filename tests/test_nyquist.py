@@ -186,6 +186,16 @@ def test_regular_points_with_noise_have_the_loss_of_simulated_ones(rng):
     assert nyquist.regular(values, power, n, noise=noise) == pytest.approx(expected, abs=4 * error)
 
 
+def test_regular_points_beyond_all_frequencies_cost_no_memory():
+    """No frequency of three values aliases another on 5 points or more: each learns by itself, at any n."""
+    values, power = np.array([1.0, 0.5, 0.2]), np.array([0.3, 0.4, 0.1])
+    n = np.array([5.0, 6, 1000, 1e13])
+    shrunk = values[:, None] / (values[:, None] + 0.3 / n)
+    counted = np.array([1, 2, 2])[:, None]
+    expected = np.sum((1 - shrunk) ** 2 * power[:, None] + shrunk**2 * counted * 0.2 / n, axis=0) + 0.2
+    np.testing.assert_allclose(nyquist.regular(values, power, n, ridge=0.3, noise=0.2), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

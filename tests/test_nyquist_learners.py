@@ -200,6 +200,49 @@ def test_verdicts_follow_the_numbers(result):
     assert "rounding" in nyquist_learners._claims([bad])[0].found
 
 
+def test_no_kernel_is_tested_on_what_it_was_trained_on(rng, monkeypatch):
+    """Points drawn from a pool of a hundred: the rows of the two Gram matrices."""
+    seen = []
+    monkeypatch.setattr(bands, "_TESTS", 60)
+
+    def kernel(a, b):
+        seen.append((a, b))
+        return np.exp(-np.abs(a[:, None] - b) / 30.0)
+
+    sizes, at = nyquist_learners.plan(trials=2, targets=2), np.array([10, 40])
+    loss = bands._by_kernel(
+        kernel,
+        lambda x: np.ones((len(x), 1)),
+        lambda n, rng: rng.choice(100, n, replace=False),
+        at,
+        1,
+        sizes,
+    )
+    loss(rng)
+    (x, same), (rows, test) = seen
+    assert same is x
+    assert rows is x
+    assert (len(x), len(test)) == (40, 60)
+    assert not np.intersect1d(x, test).size
+
+
+def test_a_loss_that_is_far_off_at_one_n_fails_its_claim(result):
+    """Of several n from four times the rate on, of which all others are as predicted."""
+    for one, expected in (
+        (chosen(result, "circle", "limited", noisy=True), "loss at every n from 4 times the rate on"),
+        (chosen(result, "circle", "half the band"), "floor, at every n from 4 times its rate on"),
+    ):
+        for factor, holds in ((1.0, True), (2.0, False)):
+            losses = np.tile(np.minimum(one.predicted.loss, 1e3), (4, 1))
+            losses[:, one.measured.at == one.measured.at[-2]] *= factor
+            curve = LearningCurve.from_trials("n", one.measured.at, losses)
+            planted = dataclasses.replace(one, measured=curve)
+            claims = nyquist_learners._claims([planted])
+            (claim,) = [claim for claim in claims if claim.what.endswith(expected)]
+            assert claim.holds is holds
+            assert planted.error(4 * one.rate) < 1e-12  # the median does not see it
+
+
 def test_tables_text_and_figure(result):
     tables = result.tables()
     assert len(tables["learners"]) == len(result.cases) == 17
@@ -234,6 +277,11 @@ def test_tables_text_and_figure(result):
 def test_bad_input(arguments, message):
     with pytest.raises(ValueError, match=message):
         nyquist_learners.run(**arguments)
+
+
+def test_domains_that_are_no_words_are_named(unchecked):
+    with pytest.raises(ValueError, match=r"`domains` must be some of circle.*got 5"):
+        nyquist_learners.plan(domains=5)
 
 
 def test_low_pass_refuses_what_is_no_image():

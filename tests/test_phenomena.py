@@ -4,7 +4,7 @@ import types
 import numpy as np
 import pytest
 
-from regimes import dynamics, flows, phenomena, training, work_plots
+from regimes import dynamics, flows, peaks, phenomena, training, work_plots
 from regimes.commands import phenomena as command
 from regimes.phenomena import Finding
 from regimes.results import Estimate
@@ -14,7 +14,7 @@ def planted(network, x, y, *, record, seeds, **options):
     """Stands for training: the test loss rises with the label noise, the width and the step."""
     size = float(np.mean(y**2))
     at = np.array([0, *record])
-    loss = (1 + size * 1e-3 * network.width * (1 + at) + 0.01 * seeds[0])[None]
+    loss = (1 + size * 1e-3 * network.width * (1 + at) + 1e-12 * seeds[0])[None]
     return types.SimpleNamespace(statuses=(training.Status.CONVERGED,), test_loss=loss, steps=at)
 
 
@@ -70,35 +70,95 @@ def test_the_formula_has_double_descent_along_all_three():
 
 
 def test_peaks_are_found():
-    assert phenomena._peak(np.array([3.0, 1.0, 2.0, 0.5])) == (1, 2, 3)
-    assert phenomena._peak(np.array([3.0, 1.0, 1.01, 0.9, 0.8])) == (
+    assert peaks.peak(np.array([3.0, 1.0, 2.0, 0.5])) == (1, 2, 3)
+    assert peaks.peak(np.array([3.0, 1.0, 1.01, 0.9, 0.8])) == (
         1,
         2,
         4,
     )  # a rise of 1 % is no peak, and the end is the end
-    assert phenomena._peak(np.array([3.0, 2.0, 1.0])) == (0, 0, 2)  # falls all along
-    assert phenomena._peak(np.array([3.0, 1.0, 1.5, 2.0])) == (1, 3, 3)  # rises and stays
-    assert phenomena._peak(np.array([3.0, 2.0, 2.2, 1.0, 4.0, 0.1])) == (3, 4, 5)  # the larger of two
+    assert peaks.peak(np.array([3.0, 2.0, 1.0])) == (0, 0, 2)  # falls all along
+    assert peaks.peak(np.array([3.0, 1.0, 1.5, 2.0])) == (1, 3, 3)  # rises and stays
+    assert peaks.peak(np.array([3.0, 2.0, 2.2, 1.0, 4.0, 0.1])) == (3, 4, 5)  # the larger of two
 
 
 def test_the_data_needed_are_read_off():
     n = np.array([10, 20, 40, 80])
     losses = 5.0 / n
-    assert phenomena._needed(n, losses, 0.2) == pytest.approx(25)
-    assert phenomena._needed(n, np.array([0.1, 0.05, 0.3, 0.1]), 0.2) == pytest.approx(
+    assert peaks.needed(n, losses, 0.2) == pytest.approx(25)
+    assert peaks.needed(n, np.array([0.1, 0.05, 0.3, 0.1]), 0.2) == pytest.approx(
         40 * 2 ** (math.log(1.5) / math.log(3))
     )  # the last time that it passes, beyond the peak
-    assert phenomena._needed(n, losses, 1.0) == 10
-    assert phenomena._needed(n, losses, 1e-3) == 80
+    assert math.isnan(peaks.needed(n, losses, 1.0))
+    assert math.isnan(peaks.needed(n, losses, 1e-3))
+
+
+def curves_of_data(small, large, draws=((1.0, 1.0), (1.02, 0.98), (0.98, 1.01))):
+    """Curves over n = 10 to 80 of a small and a large model; draws are factors on the two."""
+    n, ones = np.array([10, 20, 40, 80]), np.ones(4)
+    found = []
+    for place, losses in enumerate((small, large)):
+        measured = np.array([factors[place] * losses for factors in draws])
+        found.append(
+            phenomena.Curve(
+                "digits", "data", n, np.full(4, 64 * 4**place), ones, np.array(losses), ones, measured, measured
+            )
+        )
+    return found
+
+
+def test_fewer_data_are_read_inside_both_curves():
+    n = np.array([10, 20, 40, 80])
+    small, large = 20.0 / n, 10.0 / n  # from 2 to 1/4 and from 1 to 1/8: both between 1 and 1/4, the middle 1/2
+    found = phenomena._fewer("digits", *curves_of_data(small, large))
+    assert found.what == "data to reach a loss of 0.5 in equal time, 256 features over 64"
+    assert found.predicted == pytest.approx(0.5)
+    assert found.measured.value == pytest.approx(0.5, rel=0.01)
+    assert found.holds is True
+    more = phenomena._fewer("digits", *curves_of_data(large, small))
+    assert more.holds is False
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "draws"),
+    [
+        ((4.0, 3.5, 3.0, 2.5), (2.0, 1.5, 1.0, 0.5), ((1.0, 1.0), (1.01, 1.0))),  # no loss that both pass
+        ((2.0, 1.0, 0.5, 0.25), (1.0, 0.5, 0.25, 0.125), ((1.0, 1.0), (1.0, 0.45))),  # a draw below from the start
+        ((2.0, 1.0, 0.5, 0.25), (1.0, 0.5, 0.25, 0.125), ((1.0, 1.0), (2.1, 1.0))),  # a draw that does not reach it
+    ],
+)
+def test_data_beyond_the_ends_decide_nothing(small, large, draws):
+    found = phenomena._fewer("digits", *curves_of_data(np.array(small), np.array(large), draws))
+    assert math.isnan(found.measured.value)
+    assert found.holds is None
+    assert phenomena._claim(found).found == "undetermined"
+
+
+def test_the_seed_decides_the_networks(monkeypatch):
+    seen = []
+
+    def spy(*arguments, seeds, **options):
+        seen.append(seeds)
+        return planted(*arguments, seeds=seeds, **options)
+
+    monkeypatch.setattr(training, "train", spy)
+    monkeypatch.setattr(training, "stable_rate", lambda network, x: 0.1)
+    drawn = []
+    for seed in (0, 0, 1):
+        seen.clear()
+        phenomena._networks(phenomena.plan(quick=True), seed, None, lambda what, share: None)
+        assert len({one for (one,) in seen}) == 3  # each seed for both widths and the three signs of the noise
+        drawn.append(list(seen))
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
 
 
 def test_ratios_have_the_interval_of_their_logs():
-    found = phenomena.log_ratio([2.0, 8.0, 4.0], [1.0, 2.0, 1.0])
+    found = peaks.log_ratio([2.0, 8.0, 4.0], [1.0, 2.0, 1.0])
     assert found.value == pytest.approx(2 ** (5 / 3))
     logs = np.log([2.0, 4.0, 4.0])
     assert math.log(found.high / found.value) == pytest.approx(4.302653 * logs.std(ddof=1) / math.sqrt(3), rel=1e-6)
     many = np.random.default_rng(0).normal(0.3, 0.5, (600, 5))
-    inside = [math.exp(0.3) in phenomena.log_ratio(np.exp(row), np.ones(5)) for row in many]
+    inside = [math.exp(0.3) in peaks.log_ratio(np.exp(row), np.ones(5)) for row in many]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.03)
 
 
@@ -121,6 +181,9 @@ def test_a_share_without_a_sure_denominator_has_no_upper_end():
         (0.5, (0.5, 0.4, 0.6), "less", True),
         (0.95, (0.97, 0.95, 0.99), "equal", True),
         (0.95, (0.7, 0.6, 0.8), "equal", False),
+        (math.nan, (1.5, 1.2, 1.9), "more", True),  # without a formula the measurement decides
+        (math.nan, (0.5, 0.4, 0.6), "more", False),
+        (1.5, (math.nan, 0.0, math.inf), "less", None),
     ],
 )
 def test_a_finding_holds_where_formula_and_interval_agree(predicted, measured, expected, holds):
@@ -163,6 +226,8 @@ def test_tables_record_and_figure(result):
     assert set(tables) == {"curves", "findings", "checks"}
     assert len(tables["curves"]) == sum(len(one.n) for one in result.curves)
     assert len(tables["findings"]) == len(result.findings)
+    assert list(tables["findings"]["holds"]) == [one.holds for one in result.checks]
+    assert any(one.data == "networks" and one.holds for one in result.findings)
     assert result.record()["run"]["draws"] == 6
     assert str(result).startswith("Size, time and data: ")
     figure = work_plots.phenomena(result)
@@ -199,6 +264,9 @@ def test_the_digits_have_the_predicted_peak():
         ({"data": "mnist"}, "`data` must be one of gaussian, digits"),
         ({"data": ()}, "`data` must be different ones"),
         ({"data": "digits,digits"}, "`data` must be different ones"),
+        ({"data": "digits, digits"}, "`data` must be different ones"),
+        ({"data": 5}, "`data` must be names out of gaussian, digits, got 5"),
+        ({"data": ("digits", 5)}, "`data` must be names out of"),
         ({"draws": 1}, "`draws` must be at least 2"),
         ({"draws": 2.5}, "`draws` must be a whole number"),
         ({"seeds": 1}, "`seeds` must be at least 2"),
@@ -223,9 +291,12 @@ def test_bad_input(unchecked, arguments, message):
             "`test_features` must have the 2 columns",
         ),
         (lambda: flows.of_features([[1.0, 2.0]], [1], [[1, 2]], [1], -1.0), "`time` must not be negative"),
-        (lambda: phenomena.log_ratio([1.0], [1.0]), "two or more pairs"),
-        (lambda: phenomena.log_ratio([1.0, 0.0], [1.0, 1.0]), "positive"),
-        (lambda: phenomena.log_ratio([1.0, 2.0], [1.0, 1.0], level=1), "`level`"),
+        (lambda: flows.of_features([[1.0, 2.0]], [1], [[1, 2]], [1], [[1.0, 2.0]]), "`time` must have 0 or 1 axes"),
+        (lambda: flows.of_features([[1.0, 2.0]], [1], 3.0, [1], 1.0), "`test_features` must have 2 axes"),
+        (lambda: flows.of_kernel([[1.0]], [1], [[1.0]], [1], [[1.0, 2.0]]), "`time` must have 0 or 1 axes"),
+        (lambda: peaks.log_ratio([1.0], [1.0]), "two or more pairs"),
+        (lambda: peaks.log_ratio([1.0, 0.0], [1.0, 1.0]), "positive"),
+        (lambda: peaks.log_ratio([1.0, 2.0], [1.0, 1.0], level=1), "`level`"),
     ],
 )
 def test_bad_input_of_the_functions(call, message):

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import inspect
 import io
 import itertools
 import subprocess
@@ -472,3 +473,113 @@ def test_verdicts_have_a_panel_each_with_the_regime_and_the_exponent():
     points = figure.axes[0].containers[0].lines[0].get_xydata()
     assert points == pytest.approx(np.column_stack([curve.at, curve.loss]))
     assert len(plots.verdicts([(curve, verdict)] * 20, most=6).axes) == 6
+
+
+# What all figures have in common
+
+
+@functools.cache
+def drawn():
+    """Every public function of the module: what it is called with."""
+    noisy = LearningCurve("n", np.geomspace(10, 1e4, 10), 2 * np.geomspace(10, 1e4, 10) ** -0.5, fixed={"k": np.inf})
+    one = analysed()
+    return {
+        "four_regimes": ([made(regime) for regime in REGIMES],),
+        "comparison": (made("resolution_n"),),
+        "learning_curves": ([curve(), curve(stderr=np.full(4, 0.01))], ["predicted", "measured"]),
+        "phase_map": (CROWDED,),
+        "prediction": (predicted(),),
+        "fits": ([one],),
+        "fit": (one,),
+        "verdicts": ([(noisy, classify.classify(noisy))],),
+    }
+
+
+def functions(module):
+    return {
+        name: one
+        for name, one in vars(module).items()
+        if inspect.isfunction(one) and one.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+
+def test_every_public_function_is_drawn_here():
+    assert set(drawn()) == set(functions(plots))
+
+
+@pytest.mark.parametrize("name", sorted(functions(plots)))
+def test_one_panel_takes_the_callers_axes_and_returns_them_and_several_make_a_figure(name):
+    from matplotlib.figure import Figure
+
+    function, arguments = functions(plots)[name], drawn()[name]
+    if "ax" in inspect.signature(function).parameters:
+        axes = Figure().subplots()
+        assert function(*arguments, ax=axes) is axes
+        assert function(*arguments).figure is not axes.figure
+    else:
+        assert isinstance(function(*arguments), Figure)
+
+
+@pytest.mark.parametrize("name", sorted(functions(plots)))
+def test_logarithmic_axes_have_minor_ticks(name):
+    found = functions(plots)[name](*drawn()[name])
+    panels = getattr(found, "axes", None)
+    for axes in panels if isinstance(panels, list) else [found]:
+        for axis, scale in ((axes.xaxis, axes.get_xscale()), (axes.yaxis, axes.get_yscale())):
+            low, high = axis.get_view_interval()
+            if scale == "log" and axes.axison and high > 10 * low:
+                assert np.sum((axis.get_minorticklocs() > low) & (axis.get_minorticklocs() < high)) >= 4
+
+
+def in_grey(artist):
+    """What an artist looks like without colour: dash and marker."""
+    return artist.get_linestyle(), artist.get_marker()
+
+
+@pytest.mark.parametrize("name", ["comparison", "learning_curves"])
+def test_predicted_and_measured_differ_in_grey(name):
+    axes = functions(plots)[name](*drawn()[name])
+    (bars,) = axes.containers
+    measured = bars.lines[0]
+    (line,) = [one for one in axes.lines if one is not measured and one.get_linestyle() == "-" and len(one.get_xdata())
+               == len(AT) and one.get_marker() == "None"]  # fmt: skip
+    assert in_grey(measured) != in_grey(line)
+    assert in_grey(measured)[0] == "None"
+    assert in_grey(measured)[1] not in ("None", "", None)
+
+
+def test_markers_and_dashes_tell_five_curves_apart_and_their_greys_are_not_all_one():
+    from matplotlib.colors import to_rgb
+
+    assert len({marker for _, marker in plots.STYLES}) == len(plots.STYLES) == len({str(d) for d in plots._DASHES})
+    greys = [float(np.dot(to_rgb(colour), [0.2126, 0.7152, 0.0722])) for colour, _ in plots.STYLES]
+    assert max(greys) - min(greys) > 0.2
+
+
+def test_figure_in_grey_still_shows_line_and_points_apart():
+    """The grey picture with both has ink where the picture of the line alone has none, and the reverse."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    def ink(curves, labels):
+        figure = Figure(figsize=(3, 3), dpi=100)
+        canvas = FigureCanvasAgg(figure)
+        axes = plots.learning_curves(curves, labels, ax=figure.subplots())
+        axes.get_legend().remove()
+        axes.set(xlim=(90, 900), ylim=(0.03, 1.2))
+        canvas.draw()
+        picture = np.asarray(canvas.buffer_rgba())[:, :, :3] @ np.array([0.2126, 0.7152, 0.0722])
+        inside = axes.get_window_extent()
+        return (
+            picture[int(300 - inside.y1) + 3 : int(300 - inside.y0) - 3, int(inside.x0) + 3 : int(inside.x1) - 3] < 200
+        )
+
+    predicted, measured = curve(), curve(stderr=np.full(4, 0.01), scale=70.0)
+    line, points = ink([predicted], ["a"]), ink([measured], ["b"])
+    joined = ink([predicted, measured], ["a", "b"])
+    assert line.sum() > 100
+    assert points.sum() > 50
+    assert (joined & ~line).sum() > 50
+    # Every column under the line has ink, and few of those under four separate points.
+    assert line.any(axis=0).mean() > 0.8
+    assert points.any(axis=0).mean() < 0.4

@@ -207,7 +207,7 @@ def test_a_seed_that_has_diverged_is_left_out_from_there_on(data):
     found = pruned.prune(networks.network(MODEL, 6), **data, **options, rounds=8, share=0.4)
     assert np.isnan(found.loss).all()
     assert [np.count_nonzero(weights(mask[0])) for mask in found.masks] == found.weights.tolist()
+    tree = networks.network(MODEL, 6).init(0, data["x"])
+    tree[0] = (tree[0][0] * np.nan, tree[0][1])
     with pytest.raises(ValueError, match="`parameters` must be finite"):
-        tree = networks.network(MODEL, 6).init(0, data["x"])
-        tree[0] = (tree[0][0] * np.nan, tree[0][1])
         pruned.mask_largest(networks.network(MODEL, 6), tree, jax.tree.map(np.ones_like, tree), 3)

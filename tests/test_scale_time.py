@@ -6,6 +6,7 @@ import pytest
 
 from regimes import breaks, dynamics, flows, infinite, iso_loss, scale_time, spectra, training, work_plots
 from regimes.commands import scale_time as command
+from regimes.results import Estimate
 from regimes.teachers import Claim
 
 SMALL = {"data": "digits", "n": 60, "k": (8, 16, 32), "draws": 2, "widths": (16, 32, 64), "seeds": 2, "steps": 60}
@@ -15,8 +16,8 @@ def planted(network, x, y, *, steps, record, seeds, **options):
     """Stands for training: losses of width x time (of time for the ntk), with a little of the seed in them."""
     at = np.concatenate([[0], record])
     progress = at / (1 if network.parameterisation == "ntk" else 64 / network.width)
-    loss = np.array([(1 + progress / 3) ** -0.6 * 1.01**seed for seed in range(seeds)])
-    return types.SimpleNamespace(statuses=(training.Status.CONVERGED,) * seeds, test_loss=loss, steps=at)
+    loss = np.array([(1 + progress / 3) ** -0.6 * 1.01**place for place in range(len(seeds))])
+    return types.SimpleNamespace(statuses=(training.Status.CONVERGED,) * len(seeds), test_loss=loss, steps=at)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,65 @@ def test_the_break_is_where_the_excess_is_the_share():
     assert breaks.break_time(spectra.white(10, 1.0), 1e9, 5) == math.inf
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda s, t, n=math.inf, k=math.inf: np.asarray(t) ** -0.5 * (1 + 1e4 * np.asarray(t) / np.asarray(k) ** 3),
+        lambda s, t, n=math.inf, k=math.inf: np.asarray(t) ** -0.5 * (1 + (np.asarray(t) / np.asarray(k)) ** 0.5),
+    ],
+    ids=["time over k cubed", "roots"],
+)
+def test_a_wrong_loss_is_not_the_first_order(monkeypatch, loss):
+    """Inside its own region every loss agrees with itself; only the place of the end tells the theory."""
+    features, subspace, line = [], breaks.subspace(4, 0), breaks.line(0.5, 0.5)
+    assert line.first_order_excess == pytest.approx(1.94 * line.exact[-1] ** (2 / 3) / line.k[-1] / 0.1, rel=0.01)
+    right = scale_time._claims([line], features, [], subspace)
+    assert [one.holds for one in right[:2]] == [True, True]
+    monkeypatch.setattr(dynamics, "gradient_flow", loss)
+    line = breaks.line(0.5, 0.5)
+    assert line.spread <= 0.1 + 1e-9
+    wrong = scale_time._claims([line], features, [], subspace)
+    assert [one.holds for one in wrong[:2]] == [False, False]
+
+
+def estimate(value, half):
+    return Estimate(value, value - half, value + half)
+
+
+@pytest.mark.parametrize(
+    ("slopes", "holds"),
+    [
+        ((estimate(-1.2, 0.1), estimate(-1.1, 0.05)), True),
+        ((estimate(-1.2, 0.1), estimate(-1.0, 0.1)), False),
+        ((estimate(-1.2, 0.1), estimate(-1.1, 0.3)), None),
+        ((estimate(-1.2, 0.1), Estimate(math.nan, -math.inf, math.inf)), None),  # a loss that was never reached
+    ],
+)
+def test_what_is_said_of_adam(slopes, holds):
+    assert scale_time._apart(dict(enumerate(slopes))) is holds
+
+
+def test_the_seed_decides_the_networks(monkeypatch):
+    seen = []
+
+    def spy(*arguments, seeds, **options):
+        seen.append(seeds)
+        return planted(*arguments, seeds=seeds, **options)
+
+    monkeypatch.setattr(training, "train", spy)
+    monkeypatch.setattr(training, "stable_rate", lambda network, x: 1.0)
+    monkeypatch.setattr(infinite, "kernel", lambda network, x: network.width * np.eye(len(x)))
+    drawn = []
+    for seed in (0, 0, 1):
+        seen.clear()
+        iso_loss.train("ntk", (16, 32, 64), samples=64, steps=50, seeds=2, seed=seed)
+        assert seen[0] == seen[1] == seen[2]  # all widths
+        assert len(set(seen[0])) == 2
+        drawn.append(seen[0])
+    assert drawn[0] == drawn[1]
+    assert not set(drawn[0]) & set(drawn[2])
+
+
 def test_the_distance_of_a_random_subspace_is_that_of_many_draws(rng):
     m, y, time, p = np.array([1.0, 0.5, 0.5, 0.1]), np.array([1.0, -2.0, 0.5, 1.5]), 3.0, 4000
     squares = []
@@ -73,6 +133,7 @@ def test_the_distance_of_a_random_subspace_is_that_of_many_draws(rng):
     error = np.std(squares) / math.sqrt(600)
     assert breaks.subspace_distance(m, y, time, p) ** 2 == pytest.approx(np.mean(squares), abs=4 * error)
     assert breaks.subspace_distance(m, y, 0.0, p) == 0
+    assert breaks.subspace_distance([1, 2], [1, 2], 1e300, 3) == 0
     close = breaks.subspace_distance([1.0, 1.0 + 1e-7], [1.0, 1.0], 2.0, 10)
     assert close == pytest.approx(breaks.subspace_distance([1.0, 1.0 + 1e-4], [1.0, 1.0], 2.0, 10), rel=1e-3)
 
@@ -187,6 +248,9 @@ def test_networks_reach_a_loss_in_time_over_width():
         ({"data": "imagenet"}, "`data` must be one of digits, photographs"),
         ({"data": ()}, "`data` must be different ones"),
         ({"data": "digits,digits"}, "`data` must be different ones"),
+        ({"data": "digits, digits"}, "`data` must be different ones"),
+        ({"data": 5}, "`data` must be names out of digits, photographs, got 5"),
+        ({"data": ("digits", 5)}, "`data` must be names out of"),
         ({"n": 10}, "`n` must be between 48"),
         ({"n": 200.5}, "`n` must be a whole number"),
         ({"k": (8, 16)}, "`k` must hold at least 3"),
@@ -216,6 +280,10 @@ def test_bad_input(unchecked, arguments, message):
         (lambda: breaks.first_order_break(0.5, 0.5, 10, tolerance=0), "`tolerance`"),
         (lambda: breaks.break_time(spectra.white(5), 3, tolerance=math.nan), "`tolerance`"),
         (lambda: breaks.break_time(spectra.white(5), -3), "`k`"),
+        (
+            lambda: breaks.break_time(spectra.power_law(0.5, 0.5, modes=1e4), 4, tolerance=1e-12),
+            "`tolerance` = 1e-12 is passed before the time 0.001",
+        ),
         (lambda: breaks.subspace_distance([1, 2], [1], 1.0, 5), "one for each"),
         (lambda: breaks.subspace_distance([1, 0], [1, 1], 1.0, 5), "must be positive"),
         (lambda: breaks.subspace_distance([1], [1], -1.0, 5), "`time`"),
