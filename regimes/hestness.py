@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from regimes import _checks, fits, folders, laws
+from regimes import _checks, display, fits, folders, laws
 from regimes.results import Estimate, LearningCurve, log_slope
 
 if TYPE_CHECKING:
@@ -40,11 +40,17 @@ one for each setting, always the same settings in the same order."""
 Progress = Callable[[str, float], None]
 """Called with (what is being done, share of the whole that is done)."""
 
+Limit = Callable[[Array, int], Any]
+"""The same of an infinitely large model: called with (rows, seed), returns a loss or a sequence of them."""
+
 SEARCHES = ("bracket", "grid")
+_MOVED = 0.1
+"""Share by which an adequate size may change when the largest model is left out, before the edge counts as binding."""
 _SAVED = 5.0
 """Seconds between two looks at the disk."""
 
 
+@display.shown
 @dataclasses.dataclass(frozen=True)
 class Hestness:
     """What the procedure found."""
@@ -62,9 +68,12 @@ class Hestness:
     floor: float
     """The irreducible loss: as given, or as fitted."""
     adequate: Float64[Array, " shards"]
-    """Size at which the reducible loss is within `tolerance` of its smallest, interpolated between models."""
+    """Size at which the reducible loss is within `tolerance` of that of an infinitely large model, where it is known,
+    or else of the best of those offered; interpolated between models, NaN where it is not determined."""
     at_edge: Float64[Array, " shards"]
-    """1 where the best model is the smallest or the largest offered: the envelope may be lower, the size another."""
+    """1 where the models offered decide and not the data, and no size counts: the smallest is the best, none comes
+    within the tolerance of the infinite one, or, where that is not known, the largest is the best and the adequate
+    size is another by a tenth without it."""
     beta_g: Estimate
     """Minus the exponent of the loss: L - floor ~ n^beta_g in Hestness' sign, negative."""
     beta_p: Estimate
@@ -73,6 +82,8 @@ class Hestness:
     """Share of the reducible loss that an adequate model may lose."""
     source: str
     """Measured or predicted, in words."""
+    limit: Float64[Array, "repeats shards"] | None = None
+    """Losses of an infinitely large model on the same shards; None where they are not known."""
 
     name = "hestness"
 
@@ -84,6 +95,11 @@ class Hestness:
         found = fits.fit(laws.get("hestness-regions"), self.curve.loss, n=self.n, bootstrap=0, throw=False)
         return None if math.isnan(found.objective) else found
 
+    @property
+    def edges(self) -> str:
+        """How many shards do not count for beta_p, in words."""
+        return f"{int(self.at_edge.sum())} of {len(self.n)} shards at the edge of the models offered"
+
     def __str__(self) -> str:
         lines = [
             f"{self.source}: {len(self.n)} shards from {self.n[0]:g} to {self.n[-1]:g} samples"
@@ -91,12 +107,13 @@ class Hestness:
             f"beta_g = {self.beta_g} of the loss above {self.floor:.4g}",
         ]
         if len(self.sizes) > 1:
-            lines.append(f"beta_p = {self.beta_p} of the smallest model within {self.tolerance:.0%} of the best")
+            against = "best" if self.limit is None else "infinitely large one"
+            lines.append(f"beta_p = {self.beta_p} of the smallest model within {self.tolerance:.0%} of the {against}")
         if self.regions is not None:
             start, end = self.regions["start"].value, self.regions["end"].value
             lines.append(f"power law from n = {start:.3g} to n = {end:.3g} ({self.regions.status.value})")
         if self.at_edge.any():
-            lines.append(f"the best model is at the edge of those offered for {int(self.at_edge.sum())} shards")
+            lines.append(f"{self.edges}; beta_p is of the others")
         return "\n".join(lines)
 
     def tables(self) -> "dict[str, pd.DataFrame]":
@@ -107,9 +124,10 @@ class Hestness:
         runs = {"repeat": repeat, "n": self.n[shard], "size": self.sizes[size]}
         stderr = np.full(len(self.n), math.nan) if self.curve.stderr is None else self.curve.stderr
         envelope = {"n": self.n, "loss": self.curve.loss, "stderr": stderr, "adequate_size": self.adequate}
+        infinite = {} if self.limit is None else {"infinite_size_loss": self.limit.mean(axis=0)}
         return {
             "runs": pd.DataFrame(runs | {"loss": self.losses[repeat, shard, size]}),
-            "envelope": pd.DataFrame(envelope | {"at_edge": self.at_edge}),
+            "envelope": pd.DataFrame(envelope | {"at_edge": self.at_edge} | infinite),
         }
 
     def record(self) -> dict[str, Any]:
@@ -122,6 +140,7 @@ class Hestness:
             "floor": self.floor,
             "regions": regions,
             "tolerance": self.tolerance,
+            "at_edge": [bool(one) for one in self.at_edge],
         }
 
 
@@ -138,6 +157,7 @@ def procedure(
     tolerance: float = 0.2,
     level: float = 0.9,
     paired: bool = False,
+    limit: Limit | None = None,
     description: str = "",
     seed: int = 0,
     checkpoint: Path | str | None = None,
@@ -160,6 +180,8 @@ def procedure(
         level: coverage of the intervals, by deleting one repeat at a time.
         paired: give `train` one seed for all runs of a repeat, so that models of different sizes can share what is
             drawn at random and their differences are less noisy; otherwise each run has its own.
+        limit: trains an infinitely large model on (rows, seed), where there is one, such as the kernel of random
+            features; then the adequate size is measured against it and no longer against the largest offered.
         description: what is trained; told in the result, and compared with that of the checkpoint.
         seed: of the orders and of the seeds that `train` gets.
         checkpoint: folder in which finished losses are kept: the same call goes on from there.
@@ -171,6 +193,9 @@ def procedure(
 
     Source: Hestness et al. 2017 (arXiv:1712.00409), section 3.
     """
+    if not callable(train):
+        raise ValueError(f"`train` must be a function of (rows, size, seed), got {train!r}.")
+    floor, tolerance, level = _reading(floor, tolerance, level)  # before hours of training, not after them
     samples, repeats = _checks.count("samples", samples, low=8), _checks.count("repeats", repeats)
     offered = np.unique(_checks.finite_array("sizes", sizes, ndim=1))
     if len(offered) not in (1, *range(3, len(offered) + 1)) or offered[0] <= 0:
@@ -193,16 +218,22 @@ def procedure(
     drawn_from = {"samples": samples, "shards": shards, "sizes": offered, "paired": paired, "seed": seed}
     kept = _Kept(checkpoint, {"description": description, **drawn_from})
 
+    def trained(repeat: int, shard: int, place: int) -> Array:
+        found = kept.get((repeat, shard, place))
+        if found is None:
+            path = [seed, repeat] if paired else [seed, repeat, shard, place]
+            drawn = int(np.random.default_rng(path).integers(2**31))
+            rows, infinite = orders[repeat][: shards[shard]], place == len(offered)
+            size = math.inf if infinite else float(offered[place])
+            returned = limit(rows, drawn) if infinite and limit is not None else train(rows, int(size), drawn)
+            found = _losses(returned, shards[shard], size)
+            kept.put((repeat, shard, place), found)
+        return found
+
     def look(repeat: int, shard: int, place: int) -> float:
         cell = (repeat, shard, place)
         if cell not in runs:
-            found = kept.get(cell)
-            if found is None:
-                path = [seed, repeat] if paired else [seed, repeat, shard, place]
-                drawn = int(np.random.default_rng(path).integers(2**31))
-                returned = train(orders[repeat][: shards[shard]], int(offered[place]), drawn)
-                found = _losses(returned, shards[shard], float(offered[place]))
-                kept.put(cell, found)
+            found = trained(*cell)
             if runs and len(found) != len(next(iter(runs.values()))):
                 raise ValueError(
                     f"`train` must return as many losses each time, one for each setting; got {len(found)} and "
@@ -227,13 +258,21 @@ def procedure(
         for shard, place in np.argwhere(np.isfinite(losses).any(axis=0)):  # what one repeat looked at, all do
             for repeat in range(repeats):
                 look(repeat, int(shard), int(place))
+        infinite = None
+        if limit is not None and len(offered) > 1:
+            every = [
+                [trained(repeat, shard, len(offered)) for repeat in range(repeats)] for shard in range(len(shards))
+            ]
+            infinite = np.stack([_left_out(np.stack(one)) for one in every], axis=1)
     finally:
         kept.save()
     for shard, place in np.argwhere(np.isfinite(losses[0])):
         settings = np.stack([runs[repeat, int(shard), int(place)] for repeat in range(repeats)])
-        losses[:, shard, place] = np.diagonal(settings[:, _chosen(settings)])
+        losses[:, shard, place] = _left_out(settings)
     source = f"{description}, {repeats} repeats" if description else f"{repeats} repeats measured"
-    return analyse(shards, offered, losses, floor=floor, tolerance=tolerance, level=level, source=source)
+    return analyse(
+        shards, offered, losses, limit=infinite, floor=floor, tolerance=tolerance, level=level, source=source
+    )
 
 
 def analyse(
@@ -241,6 +280,7 @@ def analyse(
     sizes: Any,
     losses: Any,
     *,
+    limit: Any = None,
     floor: float | None = None,
     tolerance: float = 0.2,
     level: float = 0.9,
@@ -252,6 +292,8 @@ def analyse(
         n: sizes of the shards, ascending.
         sizes: sizes of the models, ascending.
         losses: (repeats, shards, sizes) or (shards, sizes), NaN where nothing was trained.
+        limit: (repeats, shards) or (shards,) losses of an infinitely large model, where they are known; the adequate
+            size is then measured against them and no longer against the best of the models offered.
         floor: irreducible loss where it is known; otherwise that of a power law with offset fitted to the envelope.
         tolerance: share of the reducible loss that an adequate model may lose.
         level: coverage of the intervals.
@@ -279,33 +321,48 @@ def analyse(
     common: Any = np.isfinite(table).all(axis=0)
     if not common.any(axis=1).all():
         raise ValueError("`losses` must hold a size for each shard that all repeats have looked at.")
-    tolerance, level = _checks.number("tolerance", tolerance, low=0, strict=True), _checks.level(level)
+    floor, tolerance, level = _reading(floor, tolerance, level)
     repeats = len(table)
+    infinite = None if limit is None else _checks.finite_array("limit", limit, ndim=(1, 2))
+    if infinite is not None:
+        infinite = infinite[None] if infinite.ndim == 1 else infinite
+        if infinite.shape != (repeats, len(shards)) or (infinite <= 0).any():
+            raise ValueError(
+                f"`limit` must hold positive losses of shape ({repeats}, {len(shards)}), got {np.shape(limit)}."
+            )
     trials = np.stack([_envelope(table, repeat) for repeat in range(repeats)])
     curve = LearningCurve.from_trials("n", shards, trials, source=source)
-    ground = _floor(shards, curve.loss) if floor is None else _checks.number("floor", floor, low=0)
+    ground = _floor(shards, curve.loss) if floor is None else floor
+    if infinite is not None and floor is None:  # a fitted one must leave something of the limit, too
+        ground = min(ground, 0.999 * float(infinite.mean(axis=0).min()))
+    if infinite is not None and ground >= infinite.mean(axis=0).min():
+        raise ValueError(
+            f"`floor` must be below all losses of the limit, got {ground:g} and {infinite.mean(axis=0).min():g}."
+        )
     if ground >= curve.loss.min():
         raise ValueError(f"`floor` must be below all losses of the envelope, got {ground:g} and {curve.loss.min():g}.")
 
-    def exponents(rows: Array, kept: Array) -> tuple[float, float, Array]:
-        """beta_g, beta_p and the adequate sizes from some of the repeats."""
-        mean = rows.mean(axis=0)
+    def read(kept: Array) -> tuple[float, Array]:
+        """beta_g and the adequate sizes from some of the repeats."""
+        mean = trials[kept].mean(axis=0)
         under = _floor(shards, mean) if floor is None else ground
         slope = log_slope(shards, np.maximum(mean - under, 1e-12 * mean))
         average = table[kept].mean(axis=0)  # NaN where one of them did not look
-        enough = _adequate(offered, average, under, tolerance)
-        usable = np.isfinite(enough)
-        growth = math.nan
-        if usable.sum() >= 3:
-            growth = log_slope(shards[usable], enough[usable])
-        return slope, growth, enough
+        beyond = None if infinite is None else infinite[kept].mean(axis=0)
+        return slope, _adequate(offered, average, under, tolerance, beyond)
 
     every = np.arange(repeats)
-    beta_g, beta_p, adequate = exponents(trials, every)
-    left_out = [exponents(np.delete(trials, r, axis=0), np.delete(every, r))[:2] for r in every] if repeats > 1 else []
+    (beta_g, adequate), *left_out = map(read, [every, *(np.delete(every, r) for r in every if repeats > 1)])
+    # The same shards with all repeats and with one left out, or their slopes would differ by their windows.
+    used = np.isfinite(adequate) & np.isfinite([enough for _, enough in left_out]).all(axis=0)
+
+    def growth(enough: Array) -> float:
+        return log_slope(shards[used], enough[used]) if used.sum() >= 3 else math.nan
+
     window = (float(shards[0]), float(shards[-1]))
+    within = (float(shards[used][0]), float(shards[used][-1])) if used.any() else window
     best = np.argmin(np.where(np.isfinite(table).all(axis=0), table.sum(axis=0), np.inf), axis=1)
-    edges = (0, len(offered) - 1) if len(offered) > 1 else ()
+    edge = (best == 0) | ~used & ((best == len(offered) - 1) | (infinite is not None))
     return Hestness(
         shards,
         offered,
@@ -313,11 +370,26 @@ def analyse(
         curve,
         ground,
         adequate,
-        np.isin(best, edges).astype(np.float64),
-        _jackknife(beta_g, [one[0] for one in left_out], level, window, "power law above the floor"),
-        _jackknife(beta_p, [one[1] for one in left_out], level, window, "power law through the adequate sizes"),
+        (edge & (len(offered) > 1)).astype(np.float64),
+        _jackknife(beta_g, [slope for slope, _ in left_out], level, window, "power law above the floor"),
+        _jackknife(
+            growth(adequate),
+            [growth(enough) for _, enough in left_out],
+            level,
+            within,
+            "power law through the adequate sizes",
+        ),
         tolerance,
         source,
+        infinite,
+    )
+
+
+def _reading(floor: float | None, tolerance: float, level: float) -> tuple[float | None, float, float]:
+    return (
+        None if floor is None else _checks.number("floor", floor, low=0),
+        _checks.number("tolerance", tolerance, low=0, strict=True),
+        _checks.level(level),
     )
 
 
@@ -389,6 +461,11 @@ def _chosen(settings: Array) -> Array:
     return np.argmin(settings.sum(axis=0) - settings, axis=1)
 
 
+def _left_out(settings: Array) -> Array:
+    """For each repeat its loss at the setting that is best in the others."""
+    return np.diagonal(settings[:, _chosen(settings)])
+
+
 def _envelope(table: Array, repeat: int) -> Array:
     """Losses of one repeat at the sizes that are best in the others; with one repeat the smallest."""
     if len(table) == 1:
@@ -406,26 +483,37 @@ def _floor(n: Array, loss: Array) -> float:
     return 0.0 if math.isnan(found.objective) else min(found.parameters["c"], 0.999 * float(loss.min()))
 
 
-def _adequate(sizes: Array, losses: Array, floor: float, tolerance: float) -> Array:
-    """Where the reducible loss first comes within the tolerance of its smallest; NaN at the smallest model."""
+def _adequate(sizes: Array, losses: Array, floor: float, tolerance: float, limit: Array | None) -> Array:
+    """Where the reducible loss first comes within the tolerance of the limit, or of its smallest; NaN at an edge."""
     found = np.full(len(losses), np.nan)
     for row, line in enumerate(losses):
         seen = np.flatnonzero(np.isfinite(line))
-        excess = np.log(np.maximum(line[seen] - floor, 1e-300))
-        goal = excess.min() + math.log1p(tolerance)
-        first = int(np.argmax(excess <= goal))
-        if first > 0:
-            x = np.log(sizes[seen[first - 1 : first + 1]])
-            y = excess[first - 1 : first + 1]
-            found[row] = math.exp(x[0] + (goal - y[0]) / (y[1] - y[0]) * (x[1] - x[0]))
+        x, y = np.log(sizes[seen]), np.log(np.maximum(line[seen] - floor, 1e-300))
+        bottom = y.min() if limit is None else math.log(max(limit[row] - floor, 1e-300))
+        found[row] = _crossing(x, y, bottom + math.log1p(tolerance))
+        if limit is None and len(sizes) - 1 in seen and len(seen) > 1 and np.argmin(y) == len(seen) - 1:
+            # A still larger model might be better, and the size another: as far as it is without the largest.
+            without = _crossing(x[:-1], y[:-1], y[:-1].min() + math.log1p(tolerance))
+            if not abs(math.log(found[row] / without)) <= _MOVED:
+                found[row] = math.nan
     return found
+
+
+def _crossing(x: Array, y: Array, goal: float) -> float:
+    """Where y(log size) first comes down to the goal, as a size; NaN where it is there from the start, or never is."""
+    first = int(np.argmax(y <= goal))
+    if first == 0:
+        return math.nan
+    share = (goal - y[first - 1]) / (y[first] - y[first - 1])
+    return math.exp(x[first - 1] + share * (x[first] - x[first - 1]))
 
 
 def _jackknife(value: float, without: list[float], level: float, window: tuple[float, float], method: str) -> Estimate:
     """Student interval from leaving out one repeat at a time; without repeats, none."""
     count = len(without)
     if count < 2 or not np.isfinite([value, *without]).all():
-        return Estimate(value, -math.inf, math.inf, level, window, f"{method}, one repeat")
+        why = "one repeat" if count < 2 else "not determined with every repeat left out"
+        return Estimate(value, -math.inf, math.inf, level, window, f"{method}, {why}")
     error = math.sqrt((count - 1) * float(np.mean((np.array(without) - np.mean(without)) ** 2)))
     width = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
     return Estimate(value, value - width, value + width, level, window, f"{method}, jackknife over repeats")

@@ -30,12 +30,16 @@ class Learner(NamedTuple):
     """Rows of the training set."""
     description: str
     """What is trained on what."""
+    limit: Callable[[Array, int], Any] | None = None
+    """From (rows, seed) to the losses of an infinitely large model; None where it is not known."""
 
 
 def kernel(
     task: tasks.Task, model: kernels.Model, *, validation: int | None = None, noise: float = 0.0, seed: int = 0
 ) -> Learner:
     """Ridge regression with the kernel itself: infinitely many features, so that the size is not looked at.
+
+    Gram matrices are of the rows in use, and never of the whole task.
 
     Args:
         task: inputs and targets.
@@ -47,16 +51,15 @@ def kernel(
     Raises:
         ValueError: a task without targets, too few samples.
     """
-    y, index, test = _divided(task, validation, noise, seed)
-    gram = model(task.x)
-    trace = float(np.mean(np.diag(gram)))
+    y, clean, index, test = _divided(task, validation, noise, seed)
+    trace = _trace(model, task.x)
 
     def train(rows: Array, size: int, drawn: int) -> Array:
         rows = index[rows]
-        values, vectors = linalg.eigh(gram[np.ix_(rows, rows)])
-        scores, against = vectors.T @ y[rows], gram[np.ix_(test, rows)] @ vectors
+        values, vectors = linalg.eigh(model(task.x[rows]))
+        scores, against = vectors.T @ y[rows], model(task.x[test], task.x[rows]) @ vectors
         inverse = [1 / (np.maximum(values, 0) + ridge) for ridge in RIDGES * len(rows) * trace]
-        return np.array([_error(y[test], against @ (one[:, None] * scores)) for one in inverse])
+        return np.array([_error(clean[test], against @ (one[:, None] * scores)) for one in inverse]) + noise
 
     return Learner(train, len(index), f"kernel of {model} on {task.name}")
 
@@ -82,10 +85,13 @@ def random_features(
         width: units in each hidden layer of the random networks; see [features][regimes.kernels.Model.features].
         seed: of the division and the noise.
 
+    Returns:
+        A learner, with the kernel itself as its limit where there is one hidden layer.
+
     Raises:
         ValueError: a task without targets, too few samples.
     """
-    y, index, test = _divided(task, validation, noise, seed)
+    y, clean, index, test = _divided(task, validation, noise, seed)
     most, width = _checks.count("most", most), _checks.count("width", width)
     drawn_last: dict[int, Array] = {}  # features of the last seed: drawing them takes longer than regression on few
 
@@ -98,9 +104,18 @@ def random_features(
         phi = features[:, :size] / math.sqrt(size)
         trace = float(np.mean(np.sum(features**2, axis=1))) / features.shape[1]
         rows = index[rows]
-        return _losses(phi[rows], y[rows], trace, phi[test], y[test])
+        return _losses(phi[rows], y[rows], trace, phi[test], clean[test]) + noise
 
-    return Learner(train, len(index), f"random features of {model} on {task.name}")
+    whole = kernel(task, model, validation=validation, noise=noise, seed=seed).train
+
+    def limit(rows: Array, drawn: int) -> Array:
+        return whole(rows, 1, drawn)
+
+    # Features of deeper networks, or with pooling, have the kernel of their finite width.
+    hidden = [layer.name for layer in model.layers if layer.name not in kernels.ACTIVATIONS]
+    if len(hidden) > 1:
+        return Learner(train, len(index), f"random features of {model} on {task.name}")
+    return Learner(train, len(index), f"random features of {model} on {task.name}", limit)
 
 
 def gaussian(spectrum: Spectrum, samples: int, *, noise: float = 0.0) -> Learner:
@@ -124,30 +139,43 @@ def gaussian(spectrum: Spectrum, samples: int, *, noise: float = 0.0) -> Learner
     count = np.round(spectrum.multiplicity).astype(np.int64)
     lam = np.repeat(spectrum.eigenvalues, count)
     weights = np.sqrt(np.repeat(spectrum.power / spectrum.multiplicity, count))
-    drawn_last: dict[int, tuple[Array, Array, Array, Array]] = {}
+    drawn_last: dict[int, tuple[Array, Array, Array, Array, Array]] = {}
 
-    def population(drawn: int, size: int) -> tuple[Array, Array, Array, Array]:
-        """Teacher, labels of all samples, projections (modes, size) and projected samples, without 1/sqrt(size)."""
+    def population(drawn: int, size: int) -> tuple[Array, Array, Array, Array, Array]:
+        """Teacher, all labels, projections (modes, size), projected samples without 1/sqrt(size), and the samples."""
         found = drawn_last.get(drawn)
         if found is None or found[2].shape[1] < size:
             z = np.random.default_rng([drawn, 1]).standard_normal((samples, len(lam) + 1))
             teacher = weights * np.random.default_rng([drawn, 2]).choice([-1.0, 1.0], len(lam))
             y = z[:, :-1] @ teacher + math.sqrt(noise) * z[:, -1]
             projections = np.sqrt(lam)[:, None] * np.random.default_rng([drawn, 3]).standard_normal((size, len(lam))).T
-            found = (teacher, y, projections, z[:, :-1] @ projections)
+            found = (teacher, y, projections, z[:, :-1] @ projections, z[:, :-1])
             drawn_last.clear()
             drawn_last[drawn] = found
         return found
 
     def train(rows: Array, size: int, drawn: int) -> Array:
-        teacher, y, projections, projected = population(drawn, size)
-        u, s, vt = linalg.svd(projected[rows, :size] / math.sqrt(size), full_matrices=False)
-        scores, against = u.T @ y[rows], projections[:, :size] @ vt.T / math.sqrt(size)
-        filters = s / (s**2 + (RIDGES * len(rows) * spectrum.trace)[:, None])
-        missed = teacher[:, None] - against @ (filters * scores).T
-        return np.asarray(np.sum(missed**2, axis=0) + noise)
+        teacher, y, projections, projected, _ = population(drawn, size)
+        scale = math.sqrt(size)
+        return missed(teacher, y[rows], projected[rows, :size] / scale, lambda vt: projections[:, :size] @ vt.T / scale)
 
-    return Learner(train, samples, f"random projections of {len(lam)} Gaussian modes")
+    def limit(rows: Array, drawn: int) -> Array:
+        teacher, y, *_, z = population(drawn, 1)
+        return missed(teacher, y[rows], z[rows] * np.sqrt(lam), lambda vt: np.sqrt(lam)[:, None] * vt.T)
+
+    def missed(teacher: Array, y: Array, features: Array, back: Callable[[Array], Array]) -> Array:
+        """Losses for all ridges; `back` takes weights of the features to weights of the modes."""
+        if len(features) > features.shape[1]:  # several times faster than by singular values
+            squares, v = linalg.eigh(features.T @ features)
+            squares, scores, vt = np.maximum(squares, 0), v.T @ (features.T @ y), v.T
+            filtered = scores / (squares + (RIDGES * len(y) * spectrum.trace)[:, None])
+        else:
+            u, s, vt = linalg.svd(features, full_matrices=False)
+            filtered = s * (u.T @ y) / (s**2 + (RIDGES * len(y) * spectrum.trace)[:, None])
+        wrong = teacher[:, None] - back(vt) @ filtered.T
+        return np.asarray(np.sum(wrong**2, axis=0) + noise)
+
+    return Learner(train, samples, f"random projections of {len(lam)} Gaussian modes", limit)
 
 
 def network(
@@ -181,19 +209,19 @@ def network(
     """
     if classes and noise:
         raise ValueError(f"`noise` is added to values, not to classes, got {noise:g}.")
-    y, index, held = _divided(task, validation, noise, seed)
-    labels = np.argmax(y, axis=1) if classes else y
+    y, clean, index, held = _divided(task, validation, noise, seed)
+    labels, wanted = (np.argmax(one, axis=1) if classes else one for one in (y, clean))
     outputs = y.shape[1]
     settings: dict[str, Any] = {"steps": 1000, "early_stopping": True, "loss": "cross-entropy" if classes else "mse"}
     settings |= options
 
     def train(rows: Array, size: int, drawn: int) -> float:
         made = networks.network(model, size, outputs=outputs, centred=centred)
-        test = (task.x[held], labels[held])
+        test = (task.x[held], wanted[held])
         rows = index[rows]
         rows = rows if settings.get("batch") is None else np.resize(rows, max(len(index), settings["batch"]))
         found = training.train(made, task.x[rows], labels[rows], test=test, seeds=[drawn], keep=False, **settings)
-        return float(np.nanmin(found.test_loss))
+        return float(np.nanmin(found.test_loss)) + noise
 
     loss = "cross-entropy" if classes else "mean squared error"
     return Learner(train, len(index), f"networks of the architecture of {model} on {task.name}, stopped early, {loss}")
@@ -233,9 +261,12 @@ def predicted(
     def read(one: Spectrum) -> hestness.Hestness | None:
         k = np.array([math.inf]) if sizes is None else offered
         losses = np.asarray(optima.optimal_ridge(one, shards[:, None], k, noise).loss)
-        if floor is not None and floor >= losses.min():
+        limit = None if sizes is None else np.asarray(optima.optimal_ridge(one, shards, math.inf, noise).loss)
+        if floor is not None and floor >= min(losses.min(), math.inf if limit is None else limit.min()):
             return None
-        return hestness.analyse(shards, offered, losses, floor=floor, tolerance=tolerance, source="predicted")
+        return hestness.analyse(
+            shards, offered, losses, limit=limit, floor=floor, tolerance=tolerance, source="predicted"
+        )
 
     found, drawn = read(spectrum), [read(one) for one in spectrum.replicates]
     if found is None:
@@ -254,9 +285,14 @@ def predicted(
 
 
 class _Divided(NamedTuple):
-    """Targets, and which samples are for training and validation."""
+    """Targets, and which samples are for training and validation.
+
+    Validation is on the clean targets, with the variance of the noise added to the loss: noise that is drawn has not
+    that variance exactly, and by as much the loss would stand off a floor that is known.
+    """
 
     y: Array
+    clean: Array
     train: Array
     test: Array
 
@@ -269,7 +305,13 @@ def _divided(task: tasks.Task, validation: int | None, noise: float, seed: int) 
     train, test = task.split(held, seed)
     if len(train) < 8:
         raise ValueError(f"`validation` of {held} leaves {len(train)} of {size} samples to train on.")
-    return _Divided(tasks.with_noise(task.y, noise, seed), train, test)
+    return _Divided(tasks.with_noise(task.y, noise, seed), task.y, train, test)
+
+
+def _trace(model: kernels.Model, x: Array) -> float:
+    """Mean of the kernel's diagonal, block by block."""
+    blocks = np.array_split(np.arange(len(x)), math.ceil(len(x) / 256))
+    return float(np.mean(np.concatenate([np.diag(model(x[block])) for block in blocks])))
 
 
 def _losses(features: Array, y: Array, trace: float, test: Array, y_test: Array) -> Array:

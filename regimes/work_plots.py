@@ -411,7 +411,8 @@ def model_growth(result: Any) -> Any:
                 grows = len(measured.sizes) > 1
                 label = f"{one.learner}: {measured.beta_g.value:.2f}"
                 upper.errorbar(curve.at, above, np.minimum(error, 0.95 * above), capsize=2, **look, label=label)
-                size = f"{one.learner}: {measured.beta_p.value:.2f}" if grows else ""
+                read = measured.beta_p.value
+                size = f"{one.learner}: " + (f"{read:.2f}" if np.isfinite(read) else "undecided") if grows else ""
                 if np.isfinite(measured.adequate).any():
                     lower.plot(curve.at, measured.adequate, marker, color=colour, mfc="white", ms=4.5, label=size)
                 if predicted is not None:

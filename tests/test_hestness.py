@@ -28,7 +28,62 @@ def test_planted_exponents_are_found(table, floor):
     assert found.beta_p.value == pytest.approx(0.6, abs=0.02)
     assert found.floor == pytest.approx(0.3, abs=0.01)
     assert found.adequate == pytest.approx(5 * N**0.6, rel=0.06)
-    assert found.at_edge.all()  # more is better here, without end
+    assert not found.at_edge.any()  # more is better without end, but the largest is far above the adequate size
+
+
+def test_the_largest_model_offered_does_not_decide_the_growth():
+    """Sizes up to 256 and 1,024 where up to 1,100 are asked for: shards at the edge do not count."""
+    n, infinite = N[:, None], 0.3 + N**-0.4
+    for most, left in ((256, 5), (1024, 8)):
+        sizes = SIZES[: int(math.log2(most))]
+        capped = hestness.analyse(N, sizes, planted(n, sizes), floor=0.3)
+        assert capped.at_edge[-3:].all()
+        assert math.isnan(capped.beta_p.value)
+        known = hestness.analyse(N, sizes, planted(n, sizes), limit=infinite, floor=0.3)
+        assert (known.at_edge == 0).sum() == left
+        reached = known.at_edge == 0
+        assert known.adequate[reached] == pytest.approx(5 * N[reached] ** 0.6, rel=0.06)
+        assert known.beta_p.value == pytest.approx(0.6, abs=0.03)
+        assert known.beta_p.window == (N[reached][0], N[reached][-1])
+        assert f"{int(known.at_edge.sum())} of 9 shards at the edge" in str(known)
+    few = hestness.analyse(N, SIZES[:3], planted(n, SIZES[:3]), limit=infinite, floor=0.3)
+    assert math.isnan(few.beta_p.value)
+    assert few.at_edge.all()
+
+
+def test_an_undetermined_growth_does_not_speak_of_one_repeat():
+    table = np.stack([planted(N[:, None], SIZES[:4])] * 3)
+    several = hestness.analyse(N, SIZES[:4], table, limit=np.full((3, 9), 0.301), floor=0.3)
+    assert several.beta_p.method.endswith("not determined with every repeat left out")
+    one = hestness.analyse(N, SIZES[:4], table[:1], limit=np.full((1, 9), 0.301), floor=0.3)
+    assert one.beta_p.method.endswith("one repeat")
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [(np.ones(3), "shape"), (-np.ones(9), "positive"), (np.full(9, 0.2), "floor")]
+)
+def test_limits_that_cannot_be_are_refused(table, limit, words):
+    with pytest.raises(ValueError, match=words):
+        hestness.analyse(N, SIZES, table, limit=limit, floor=0.3)
+
+
+def test_an_infinite_model_is_trained_on_the_same_shards_and_kept(tmp_path):
+    calls = []
+
+    def limit(rows, seed):
+        calls.append((tuple(rows), seed))
+        return [len(rows) ** -0.4, 2.0]
+
+    trainer = Trainer()
+    options = {"smallest": 32, "repeats": 2, "search": "grid", "paired": True, "floor": 0.0, "checkpoint": tmp_path}
+    found = hestness.procedure(trainer, 256, [4, 8, 16, 32, 64], limit=limit, **options)
+    assert {(rows, seed) for rows, seed in calls} == {(rows, seed) for rows, _, seed in trainer.calls}
+    assert found.limit == pytest.approx(np.tile(found.n**-0.4, (2, 1)))
+    assert found.tables()["envelope"]["infinite_size_loss"].to_numpy() == pytest.approx(found.n**-0.4)
+    done = len(calls)
+    again = hestness.procedure(trainer, 256, [4, 8, 16, 32, 64], limit=limit, **options)
+    assert len(calls) == done
+    assert again.beta_g == found.beta_g
 
 
 def test_the_envelope_of_equal_models_is_not_biased_by_choosing(rng):
@@ -206,7 +261,7 @@ def test_measured_random_features_follow_the_prediction():
     spectrum = gaussian_model(500, 0.5, 0.8)
     learner = learners.gaussian(spectrum, 512, noise=0.2)
     options = {"smallest": 64, "repeats": 10, "floor": 0.2, "search": "grid", "paired": True}
-    found = hestness.procedure(learner.train, 512, [4, 16, 64, 256], **options)
+    found = hestness.procedure(learner.train, 512, [4, 16, 64, 256, 1024], limit=learner.limit, **options)
     expected = learners.predicted(spectrum, found.n, found.sizes, noise=0.2, floor=0.2)
     assert found.curve.loss == pytest.approx(expected.curve.loss, abs=4 * found.curve.stderr.max(), rel=0.05)
     assert expected.beta_g.value in found.beta_g
@@ -221,7 +276,16 @@ def test_intervals_cover_the_predicted_exponents_as_often_as_stated():
     sizes = 2 ** np.arange(2, 8)
     for seed in range(repetitions):
         one = hestness.procedure(
-            learner.train, 512, sizes, smallest=64, repeats=8, search="grid", floor=1.0, paired=True, seed=seed
+            learner.train,
+            512,
+            sizes,
+            smallest=64,
+            repeats=8,
+            search="grid",
+            floor=1.0,
+            paired=True,
+            limit=learner.limit,
+            seed=seed,
         )
         expected = learners.predicted(spectrum, one.n, one.sizes, noise=1.0, floor=1.0) if seed == 0 else expected
         inside += [expected.beta_g.value in one.beta_g, expected.beta_p.value in one.beta_p]
@@ -246,6 +310,13 @@ def test_the_theorys_own_model_returns_the_loss_over_all_inputs():
         w = np.linalg.solve(phi.T @ phi + ridge * np.eye(20), phi.T @ y)
         missed = (fresh @ teacher - fresh @ (projection @ w)) ** 2
         assert losses[place] == pytest.approx(missed.mean() + 0.3, abs=4 * missed.std() / math.sqrt(len(fresh)))
+    # Without projections: ridge regression on all modes.
+    full = z[:50, :40] * np.sqrt(spectrum.eigenvalues)
+    without = learner.limit(np.arange(50), 7)
+    for place in (30, 45, 60):
+        ridge = learners.RIDGES[place] * 50 * spectrum.eigenvalues.sum()
+        w = np.sqrt(spectrum.eigenvalues) * np.linalg.solve(full.T @ full + ridge * np.eye(40), full.T @ y)
+        assert without[place] == pytest.approx(np.sum((teacher - w) ** 2) + 0.3, rel=1e-6)
     # Samples are nested: more of them are the same and others, and another seed is another population.
     assert np.array_equal(learner.train(np.arange(50), 20, 7), losses)
     assert not np.array_equal(learner.train(np.arange(50), 20, 8), losses)
@@ -278,6 +349,43 @@ def test_kernels_and_random_features_are_plain_ridge_regression():
             ridge = learners.RIDGES[place] * 8 * trace
             fit = k[np.ix_(test, at)] @ np.linalg.solve(k[np.ix_(at, at)] + ridge * np.eye(8), task.y[at])
             assert found[place] == pytest.approx(np.mean(np.sum((fit - task.y[test]) ** 2, axis=1)), rel=1e-5)
+
+
+def test_the_noise_of_validation_is_its_variance_and_not_what_was_drawn():
+    """Trained on noisy labels, validated on clean ones, the variance added."""
+    task, model = small_task(), kernels.fully_connected(1, kind="nngp", bias_std=0.3)
+    train, test = task.split(20, 3)
+    rows = np.array([5, 1, 40, 8, 30, 22, 17, 50])
+    by_kernel, by_features = (
+        make(task, model, validation=20, noise=0.5, seed=3) for make in (learners.kernel, learners.random_features)
+    )
+    losses, gram, at = by_kernel.train(rows, 1, 0), model(task.x), train[rows]
+    y = tasks.with_noise(task.y, 0.5, 3)
+    for place in (20, 40, 55):
+        ridge = learners.RIDGES[place] * 8 * np.trace(gram) / 80
+        fit = gram[np.ix_(test, at)] @ np.linalg.solve(gram[np.ix_(at, at)] + ridge * np.eye(8), y[at])
+        assert losses[place] == pytest.approx(np.mean(np.sum((fit - task.y[test]) ** 2, axis=1)) + 0.5, rel=1e-5)
+    guess = np.mean(np.sum(task.y[test] ** 2, axis=1)) + 0.5
+    phi = by_features.train(rows, 8, 0)
+    assert phi.min() > 0.5
+    assert phi[-1] == pytest.approx(guess, rel=0.2)
+    np.testing.assert_array_equal(by_features.limit(rows, 7), losses)
+    deep = learners.random_features(task, kernels.fully_connected(2), validation=20)
+    assert deep.limit is None  # at finite width its features have another kernel
+
+
+def test_gram_matrices_are_of_the_rows_in_use(monkeypatch):
+    shapes, real = [], kernels.Model.__call__
+
+    def watched(self, inputs, others=None, **options):
+        shapes.append((len(inputs), 0 if others is None else len(others)))
+        return real(self, inputs, others, **options)
+
+    monkeypatch.setattr(kernels.Model, "__call__", watched)
+    x = np.random.default_rng(0).standard_normal((2000, 3))
+    learner = learners.kernel(tasks.Task("many", x, x[:, :1]), kernels.fully_connected(1), validation=50)
+    learner.train(np.arange(20), 1, 0)
+    assert max(rows * max(columns, rows) for rows, columns in shapes) <= 256**2
 
 
 def test_no_region_is_on_both_sides():
@@ -324,6 +432,22 @@ def test_bad_input_is_named(arguments, words):
     options = {"train": Trainer(), "samples": 1024, "sizes": [4, 8, 16]} | arguments
     with pytest.raises(ValueError, match=words):
         hestness.procedure(options.pop("train"), options.pop("samples"), options.pop("sizes"), **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"floor": math.nan}, "`floor`"),
+        ({"floor": -1.0}, "`floor`"),
+        ({"tolerance": 0.0}, "`tolerance`"),
+        ({"level": 2.0}, "`level`"),
+    ],
+)
+def test_what_only_the_reading_needs_is_refused_before_training(arguments, words):
+    trainer = Trainer()
+    with pytest.raises(ValueError, match=words):
+        hestness.procedure(trainer, 256, [4, 8, 16], **arguments)
+    assert not trainer.calls
 
 
 def test_tables_of_another_shape_are_refused(table):

@@ -10,7 +10,7 @@ import pytest
 from regimes import hestness, learners, model_growth, work_plots
 
 THEORY = {"domain": "theory", "samples": 256, "smallest": 32, "sizes": (4, 16, 64), "repeats": 6, "quick": True}
-DIGITS = {"domain": "digits", "samples": 128, "sizes": (4, 16, 64), "repeats": 3, "quick": True}
+DIGITS = {"domain": "digits", "samples": 128, "sizes": (4, 16, 64, 256, 1024), "repeats": 3, "quick": True}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,8 @@ def test_tables_and_record_hold_the_numbers(digits):
     features = digits["digits", "random-features"]
     assert exponents.loc["random-features", "beta_p"] == features.measured.beta_p.value
     assert exponents.loc["kernel", "predicted_beta_g_low"] == digits["digits", "kernel"].predicted.beta_g.low
-    assert len(tables["runs"]) == 3 * 5 * (1 + 3)
+    assert exponents.loc["random-features", "shards_at_edge"] == features.measured.at_edge.sum()
+    assert len(tables["runs"]) == 3 * 5 * (1 + 5)
     assert len(tables["envelope"]) == 2 * 5
     assert tables["envelope"]["predicted_loss"].notna().all()
     assert tables["checks"].columns.tolist() == ["what", "expected", "found", "holds"]
@@ -105,7 +106,22 @@ def test_an_interrupted_run_goes_on(own, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="`checkpoint`"):
         model_growth.run(checkpoint=tmp_path, **THEORY | {"noise": 0.5})
     with pytest.raises(ValueError, match="`checkpoint`"):
+        model_growth.run(checkpoint=tmp_path, **THEORY | {"noise": 1.0000001})
+    with pytest.raises(ValueError, match="`checkpoint`"):
         model_growth.run(checkpoint=tmp_path, **THEORY, seed=1)
+
+
+def test_too_few_models_decide_nothing(digits):
+    """Sixteen features for a kernel's loss: no size, no claim, and it says so."""
+    found = model_growth.run(learner="random-features", **DIGITS | {"sizes": (4, 8, 16)})
+    one = found.growths[0].measured
+    assert one.at_edge.sum() >= 4
+    assert math.isnan(one.beta_p.value)
+    assert [check.holds for check in found.checks if "beta_p" in check.what] == [None]
+    assert f"{int(one.at_edge.sum())} of 5 shards at the edge of the models offered" in str(found)
+    enough = digits["digits", "random-features"].measured
+    assert enough.at_edge.sum() < one.at_edge.sum()
+    assert math.isfinite(enough.beta_p.value)
 
 
 def test_the_same_seed_gives_the_same_and_another_another(own):
@@ -140,12 +156,25 @@ def test_a_table_of_losses_gives_the_planted_exponents(tmp_path):
     assert len(work_plots.model_growth(found).axes) == 2
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"n": "samples", "size": "parameters", "loss": "Test Loss"},
+        {"n": "tokens", "size": "model_size", "loss": "val-loss"},
+        {"n": "N", "size": "width", "loss": "validation_loss"},
+    ],
+)
+def test_columns_may_be_called_as_elsewhere(names):
+    plain, renamed = (model_growth.from_table(t, floor=0.3) for t in (planted(), planted().rename(columns=names)))
+    np.testing.assert_array_equal(renamed.growths[0].measured.losses, plain.growths[0].measured.losses)
+
+
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.drop(columns="size"), "no size"),
-        (lambda t: t.rename(columns={"loss": "error"}), "no loss but n, size, seed, error"),
+        (lambda t: t.drop(columns="size"), r"no size.* Rename a column to size \(or parameters"),
+        (lambda t: t.rename(columns={"loss": "badness"}), "no loss but n, size, seed, badness"),
         (lambda t: t.assign(loss="much"), "loss must hold numbers"),
         (lambda t: t.assign(loss=np.nan), "loss"),
         (lambda t: t.assign(loss=-1.0), "positive"),
@@ -176,6 +205,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
     [
         ({"domain": "speech"}, "`domain`"),
         ({"domain": ()}, "`domain` is empty"),
+        ({"domain": 5}, "`domain`"),
         ({"learner": "trees"}, "`learner`"),
         ({"domain": "theory", "learner": "network"}, "`learner` for theory"),
         ({"domain": "teacher-student", "learner": "network-classes"}, "`learner` for teacher-student"),
