@@ -101,8 +101,8 @@ def test_keys_on_a_slider_change_the_curves_and_their_answers_are_timed(opened, 
             page.keyboard.press("ArrowRight")
             page.wait_for_function(f"taken.length > {count}", timeout=20_000)
     taken = page.evaluate("taken")
-    median, high = np.percentile(taken, [50, 95])
-    record_property("milliseconds from slider to picture, median and 95 %", (median, high))
+    median, high = (float(one) for one in np.percentile(taken, [50, 95]))
+    record_property("milliseconds from slider to picture, median and 95 %", [median, high])
     print(f"slider to picture: median {median:.0f} ms, 95 % {high:.0f} ms; load {os.getloadavg()[0]:.1f}")
     assert len(taken) >= 15
     assert median < 3000  # a machine that does much else; what it is on a quiet one is in the documentation
