@@ -263,7 +263,8 @@ def test_the_figure_shows_every_domain(own, digits):
 def test_networks_learn_the_teacher_and_the_text():
     small = {"samples": 256, "smallest": 32, "sizes": (4, 16, 64), "repeats": 2, "steps": 300}
     found = model_growth.run(domain=("teacher-student", "characters"), learner=("network", "network-classes"), **small)
-    teacher = found["teacher-student", "network"].measured.curve.loss
-    assert teacher[-1] < 0.6 * teacher[0]
+    teacher = found["teacher-student", "network"].measured
+    excess = teacher.curve.loss - teacher.floor  # the label noise is no part of what is learnt
+    assert excess[-1] < 0.6 * excess[0]
     text = found["characters", "network-classes"].measured.curve.loss
     assert text[-1] < text[0] < math.log(28)  # better than guessing, from the first shard on
