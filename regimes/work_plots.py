@@ -410,7 +410,7 @@ def model_growth(result: Any) -> Any:
                 look: Any = {"fmt": marker, "color": colour, "mfc": "white", "ms": 4.5, "lw": 1}
                 grows = len(measured.sizes) > 1
                 label = f"{one.learner}: {measured.beta_g.value:.2f}"
-                upper.errorbar(curve.at, above, np.minimum(error, 0.95 * above), capsize=2, **look, label=label)
+                upper.errorbar(curve.at, above, np.minimum(error, 0.95 * above.clip(0)), capsize=2, **look, label=label)
                 read = measured.beta_p.value
                 size = f"{one.learner}: " + (f"{read:.2f}" if np.isfinite(read) else "undecided") if grows else ""
                 if np.isfinite(measured.adequate).any():
@@ -418,16 +418,22 @@ def model_growth(result: Any) -> Any:
                 if predicted is not None:
                     said = predicted.curve.loss - (measured.floor if one.floor_known else 0.0)
                     upper.plot(curve.at, said, color=colour, lw=1.2)
-                    lower.plot(curve.at, predicted.adequate, color=colour, lw=1.2)
+                    if np.isfinite(predicted.adequate).any():
+                        lower.plot(curve.at, predicted.adequate, color=colour, lw=1.2)
             known = all(one.floor_known for one in found)
             title = {"theory": "theory's own model"}.get(domain, domain)
-            upper.set(xscale="log", yscale="log", title=title, ylabel="loss above the floor" if known else "loss")
-            lower.set(xscale="log", yscale="log", xlabel="training samples n", ylabel="smallest adequate model")
+            upper.set(title=title, ylabel="loss above the floor" if known else "loss")
+            lower.set(xlabel="training samples n", ylabel="smallest adequate model")
+            for ax in (upper, lower):  # a logarithmic axis must have something on it
+                some = any((np.asarray(line.get_ydata(), dtype=float) > 0).any() for line in ax.lines)
+                ax.set(xscale="log", yscale="log" if some else "linear")
             for ax in (upper, lower):
                 ax.set_xlim(*upper.get_xlim())
-                if ax is upper or ax.get_legend_handles_labels()[0]:
-                    _finish(ax, rows=len(found))
-            if not lower.has_data() or not np.isfinite([one.measured.adequate for one in found]).any():
+                if ax is upper or ax.lines:
+                    _finish(ax, rows=len(found), linear=ax.get_yscale() == "linear")
+            if not lower.lines:
+                lower.tick_params(which="both", left=False, labelleft=False, labelbottom=False)
+            if not np.isfinite([one.measured.adequate for one in found]).any():
                 lower.text(0.5, 0.5, "not determined", transform=lower.transAxes, ha="center", color="0.4")
         keys = [
             Line2D([], [], color="0.3", marker="o", mfc="white", ls="", ms=4.5, label="measured (slope in the legend)"),

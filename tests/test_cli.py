@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from regimes import asymptotics, dynamics, equivalents, inputs, optima, predict, profiles, spectra, theory, verify
+from regimes.commands import console
 
 SAMPLES = 300
 FILES = ["duality.csv", "exponents.csv", "four_regimes.png", "four_regimes.svg", "points.csv", "run.json"]
@@ -561,3 +562,9 @@ def test_figures_and_tables_that_cannot_be_written_are_refused_before_the_work(
     assert_refused(regimes("theory", "--alpha", "1", *files.split()), says)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_ctrl_c_says_how_to_go_on(capsys):
+    with pytest.raises(KeyboardInterrupt), console.progress():
+        raise KeyboardInterrupt
+    assert "the same command goes on" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Hestness' method on domains: the theory's own model, tables of losses, real domains in small, resuming."""
 
+import dataclasses
+import io
 import json
 import math
 
@@ -257,6 +259,18 @@ def test_the_figure_shows_every_domain(own, digits):
     np.testing.assert_allclose(shown.get_ydata(), digits["digits", "kernel"].measured.curve.loss)
     legend = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert legend[0] == f"kernel: {digits['digits', 'kernel'].measured.beta_g.value:.2f}"
+
+
+def test_the_figure_shows_a_domain_without_adequate_sizes(own):
+    """All models too small: the lower panel says so, and its axis has nothing to be logarithmic about."""
+    one = own.growths[0]
+    nowhere = np.full_like(one.measured.adequate, np.nan)
+    measured = dataclasses.replace(one.measured, adequate=nowhere, floor=9.0)  # and no loss above the floor
+    predicted = dataclasses.replace(one.predicted, adequate=nowhere)
+    growth = dataclasses.replace(one, measured=measured, predicted=predicted)
+    figure = work_plots.model_growth(model_growth.ModelGrowth((growth,), (), {}))
+    figure.savefig(io.BytesIO())
+    assert [text.get_text() for text in figure.axes[1].texts] == ["not determined"]
 
 
 @pytest.mark.slow

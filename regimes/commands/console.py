@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+STOPPED = "Stopped. What a run keeps with --checkpoint FOLDER, where it has that option, the same command goes on from."
+"""Said after Ctrl-C."""
 
 
 def say(console: Console, text: Any) -> None:
@@ -89,18 +91,8 @@ def progress() -> Iterator[Callable[[str], Callable[[str, float], None]]]:
             yield begin
         except KeyboardInterrupt:
             shown.stop()
-            say(Console(stderr=True), _stopped())
+            say(Console(stderr=True), STOPPED)
             raise
-
-
-def _stopped() -> str:
-    context = click.get_current_context(silent=True)
-    options = {} if context is None else context.params
-    if "checkpoint" not in options:
-        return "Stopped; nothing was written."
-    if options["checkpoint"] is None:
-        return "Stopped; nothing was written. With --checkpoint FOLDER such a run can go on where it was."
-    return f"Stopped. The same command goes on from {options['checkpoint']}/."
 
 
 def checks(console: Console, found: Any, title: str) -> None:
