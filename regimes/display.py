@@ -29,6 +29,8 @@ _FEW = 6
 """Values of a list that are named one by one."""
 _SAID = ("what", "expected", "found", "holds", "regime", "predicted_exponent", "measured_exponent")
 """Fields that the row of a claim or of a comparison has said."""
+_WORD = 8
+"""Texts longer than this are left out of the table where the sentences above it have them."""
 _APART = ("settings", "options", "replicates")
 """Fields that are no findings."""
 _DECIDED = {True: "holds", False: "does not hold", None: "undecided"}
@@ -64,11 +66,7 @@ def shown(kind: type[_T]) -> type[_T]:
 
 def sentence(found: Any) -> str:
     """`<Name: first line of its str>`, more lines where that says little; the name alone where nothing can be said."""
-    name = type(found).__name__
-    try:
-        lines = str(found).strip().splitlines()
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # half-made or empty: still no error
-        return f"<{name}>"
+    name, lines = type(found).__name__, _lines(found)
     if not lines:
         return f"<{name}>"
     said = lines[0].strip()
@@ -77,6 +75,14 @@ def sentence(found: Any) -> str:
             break
         said += (" " if said.endswith(":") else "; ") + line.strip()
     return f"<{name}: {_cut(said, _LINE)}>"
+
+
+def _lines(found: Any) -> list[str]:
+    """Lines of its str; none where it is half made or empty: showing is never an error."""
+    try:
+        return str(found).strip().splitlines()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return []
 
 
 def summary(found: Any) -> str:
@@ -89,10 +95,7 @@ def as_html(found: Any) -> str:
 
     All text is escaped. Nothing has a colour of its own, so that it reads on light and on dark ground.
     """
-    try:
-        lines = str(found).strip().splitlines()
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        lines = []
+    lines = _lines(found)
     more = [f"… and {len(lines) - _LINES} more lines"] if len(lines) > _LINES else []
     name = html.escape(type(found).__name__)
     text = html.escape("\n".join([*lines[:_LINES], *more]))
@@ -108,12 +111,14 @@ def as_html(found: Any) -> str:
 def rows(found: Any) -> list[Row]:
     """The main numbers of a result, a row each: its fields, and those of the comparisons and claims that it holds."""
     made: list[Row] = []
-    fields = dict(_fields(found))
+    fields, text = dict(_fields(found)), " ".join(_lines(found))
     own = _judged("", found)
     if own is not None:
         made.append(own)
     for name, value in fields.items():
         if name in _APART or (own is not None and name in _SAID):
+            continue
+        if isinstance(value, str) and len(value) > _WORD and value in text:
             continue
         other = fields.get(name.replace("predicted", "measured", 1))
         if name.startswith("predicted") and other is not None:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from regimes import _checks, display, intervals, least_squares, objectives
+from regimes import _checks, display, intervals, laws, least_squares, objectives
 from regimes.law import Law
 from regimes.objectives import Problem
 from regimes.results import Estimate, Values
@@ -145,7 +145,7 @@ class Fit:
 
 
 def fit(
-    law: Law,
+    law: Law | str,
     loss: Any,
     *,
     objective: str | None = None,
@@ -182,7 +182,7 @@ def fit(
     search coordinates, which cost nothing.
 
     Args:
-        law: from [laws][regimes.laws] or one's own.
+        law: from [laws][regimes.laws], the name of one, or one's own.
         loss: measured losses, one per point; points may repeat a size and come in any order. A pandas column that is
             named as an error rate and exceeds 1, or losses and a fixed `guess` on different sides of 1, look like
             percent mixed with fractions: a warning says so.
@@ -210,6 +210,9 @@ def fit(
     (arXiv:2203.15556) with Besiroglu et al. 2024 (arXiv:2404.10102); intervals: Bates & Watts, Nonlinear Regression
     Analysis (1988), ch. 6.
     """
+    law = laws.get(law) if isinstance(law, str) else law
+    if not isinstance(law, Law):
+        raise ValueError(f"`law` must be a law or the name of one, got {type(law).__name__}.")
     task = objectives.problem(
         law, loss, scales, objective=objective, variance=variance, delta=delta, bounds=bounds, fixed=fixed
     )

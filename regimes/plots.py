@@ -54,11 +54,12 @@ _LOOK: Any = {
 }
 
 
-def four_regimes(comparisons: Sequence[Comparison]) -> Any:
+def four_regimes(comparisons: Any) -> Any:
     """Four log-log panels: measured points with error bars, predicted curves, both exponents in the legend.
 
     Args:
-        comparisons: of one task or of several; each regime gets its panel, each task its colour and marker.
+        comparisons: of one task or of several, or what [four_regimes][regimes.verify.four_regimes] found; each regime
+            gets its panel, each task its colour and marker.
 
     Returns:
         matplotlib Figure, not attached to any window.
@@ -67,6 +68,7 @@ def four_regimes(comparisons: Sequence[Comparison]) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    comparisons = getattr(comparisons, "comparisons", comparisons)
     names = list(dict.fromkeys(one.task for one in comparisons))
     with matplotlib.rc_context(_LOOK):
         figure = Figure(figsize=(7.2, 6.2), layout="constrained")
@@ -176,7 +178,8 @@ def phase_map(found: PhaseMap, ax: Any = None) -> Any:
     ax.set(xlim=limits[0], ylim=limits[1])  # before the labels of the contours, which cut gaps to scale
     number = np.array([PHASES.index(name) for name in found.phase.ravel()]).reshape(found.phase.shape)
     colours = ListedColormap([_PHASE_LOOK[name][0] for name in PHASES])
-    ax.pcolormesh(n, k, number.T, cmap=colours, vmin=-0.5, vmax=len(PHASES) - 0.5, alpha=0.35, shading="nearest", lw=0)
+    look = {"vmin": -0.5, "vmax": len(PHASES) - 0.5, "alpha": 0.35, "shading": "nearest", "lw": 0}
+    ax.pcolormesh(n, k, number.T, cmap=colours, rasterized=True, **look)  # thousands of cells, also in an SVG
     present = [name for name in PHASES if np.any(found.phase == name)]
     for name in present:
         if _PHASE_LOOK[name][1] and min(number.shape) > 1:

@@ -222,6 +222,15 @@ def test_comparisons_and_claims_in_a_result_have_a_row_each():
     assert "exponent, variance-limited in n" in [row[0] for row in rows]
 
 
+def test_a_text_that_the_sentences_have_is_no_row():
+    class Named(NamedTuple):
+        task: str
+        other: str
+        __str__ = lambda self: f"{self.task}: all is well"  # noqa: E731
+
+    assert [row.name for row in display.rows(Named("images of cats", "images of dogs"))] == ["other"]
+
+
 def test_long_tables_and_texts_are_cut_and_say_so():
     found = Pair("word " * 400, 1, 2, tuple(Check("t", 1, f"what {i}", "a", "b", None) for i in range(100)))
     rows = cells(found)

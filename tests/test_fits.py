@@ -455,6 +455,15 @@ def test_bad_input_is_named(change, words, unchecked):
         fits.fit(laws.POWER, loss, **arguments)
 
 
+def test_a_law_may_be_named(unchecked):
+    loss, n = [0.4, 0.3, 0.22, 0.17], [10, 20, 40, 80]
+    assert fits.fit("power", loss, n=n).parameters == fits.fit(laws.POWER, loss, n=n).parameters
+    with pytest.raises(ValueError, match="`name` must be a law, got 'powre'; did you mean power"):
+        fits.fit("powre", loss, n=n)
+    with pytest.raises(ValueError, match="`law` must be a law or the name of one, got int"):
+        fits.fit(3, loss, n=n)
+
+
 def test_hopeless_fits_raise_unless_told_not_to():
     with pytest.raises(FitError, match="for 2 parameters"):
         fits.fit(laws.POWER, [0.3], n=[10])

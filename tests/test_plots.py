@@ -5,6 +5,7 @@ import io
 import itertools
 import subprocess
 import sys
+import types
 from xml.etree import ElementTree
 
 import numpy as np
@@ -106,6 +107,11 @@ def test_figure_has_a_panel_for_each_regime_and_a_colour_and_marker_for_each_tas
     ((first, second),) = styles
     assert first[0] != second[0]
     assert first[1] != second[1]
+
+
+def test_a_verification_is_drawn_as_its_comparisons():
+    found = types.SimpleNamespace(comparisons=tuple(made(regime, "one") for regime in REGIMES))
+    assert [len(axes.containers) for axes in plots.four_regimes(found).axes] == [1, 1, 1, 1]
 
 
 def test_all_points_lie_inside_the_axes_and_below_the_legend():
@@ -364,6 +370,7 @@ def test_drawing_leaves_the_callers_settings_as_they_were():
 def test_drawing_never_imports_pyplot():
     code = """
 import sys
+import types
 sys.path.insert(0, {folder!r})
 import test_plots
 test_plots.plots.four_regimes([test_plots.made(regime) for regime in test_plots.REGIMES])
