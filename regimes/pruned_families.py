@@ -21,8 +21,6 @@ from regimes.results import Estimate
 
 Array = np.ndarray
 
-PIXELS, CLASSES = 64, 10
-"""Inputs and outputs of networks on the digits."""
 _WEIGHT_STD, _BIAS_STD = 0.7, 0.1
 
 
@@ -107,22 +105,25 @@ class Budget(NamedTuple):
         return _ratio(np.log(self.measured), np.log(self.dense))
 
 
-def shape(depth: int, width: int) -> tuple[int, int]:
-    """Weights and biases of a network on the digits.
+def shape(depth: int, width: int, inputs: int, outputs: int) -> tuple[int, int]:
+    """Weights and biases of a network.
 
     Args:
         depth: hidden layers.
         width: units in each.
+        inputs: values of a sample.
+        outputs: units of the last layer.
 
     Raises:
-        ValueError: fewer than one of either.
+        ValueError: fewer than one of any.
     """
     depth, width = _checks.count("depth", depth), _checks.count("width", width)
-    return width * (PIXELS + CLASSES + (depth - 1) * width), depth * width + CLASSES
+    inputs, outputs = _checks.count("inputs", inputs), _checks.count("outputs", outputs)
+    return width * (inputs + outputs + (depth - 1) * width), depth * width + outputs
 
 
-def network(depth: int, width: int) -> networks.Network:
-    """Hidden layers of relu units on the digits, in the standard parameterisation, with outputs that begin near zero.
+def network(depth: int, width: int, outputs: int) -> networks.Network:
+    """Hidden layers of relu units in the standard parameterisation, with outputs that begin near zero.
 
     Weights are drawn with 0.7/sqrt(fan-in): with sqrt(2) the first outputs are so large that adam remembers them for a
     thousand steps.
@@ -130,12 +131,13 @@ def network(depth: int, width: int) -> networks.Network:
     Args:
         depth: hidden layers.
         width: units in each.
+        outputs: units of the last layer.
 
     Raises:
-        ValueError: fewer than one of either.
+        ValueError: fewer than one of any.
     """
     model = kernels.fully_connected(depth, weight_std=_WEIGHT_STD, bias_std=_BIAS_STD)
-    return networks.network(model, width, outputs=CLASSES, parameterisation="standard")
+    return networks.network(model, width, outputs=outputs, parameterisation="standard")
 
 
 def fit_law(families: Sequence[Family], *, seed: int = 0) -> Fit:
@@ -204,7 +206,12 @@ def pairs(fit: Fit, held: Sequence[Family]) -> list[Pair]:
 
 
 def best_for(
-    parameters: int, fit: Fit, dense: dict[str, float], depths: Sequence[int], widths: tuple[int, int]
+    parameters: int,
+    fit: Fit,
+    dense: dict[str, float],
+    depths: Sequence[int],
+    widths: tuple[int, int],
+    ends: tuple[int, int],
 ) -> tuple[int, int, float, float]:
     """Depth, width, density and predicted loss of the network that is best once it is pruned to a number of parameters.
 
@@ -214,6 +221,7 @@ def best_for(
         dense: the power law of the dense losses, a width^-b depth^-c.
         depths: depths to choose from.
         widths: smallest and largest width to choose from.
+        ends: inputs and outputs.
 
     Raises:
         ValueError: no shape has at least so many parameters and fewer biases.
@@ -221,7 +229,7 @@ def best_for(
     best = None
     for depth in depths:
         for width in range(widths[0], widths[1] + 1):
-            weights, biases = shape(depth, width)
+            weights, biases = shape(depth, width, *ends)
             density = (parameters - biases) / weights
             if not 0 < density <= 1:
                 continue

@@ -1,9 +1,9 @@
 """Rosenfeld's pruning law: one formula for the loss of networks of any depth, width and density.
 
-Networks of several depths and widths learn handwritten digits from nested sets of samples and are pruned by magnitude,
-a fifth of the remaining weights at a time. The law is fitted to the smaller half of the shapes and says the losses of
-the larger half; its invariant depth^phi width^psi density says which networks are interchangeable, and with it which
-pruned network is best for a number of parameters. Both are then trained.
+Networks of several depths and widths learn a random teacher of few inputs, or handwritten digits, from nested sets of
+samples and are pruned by magnitude, a fifth of the remaining weights at a time. The law is fitted to the smaller half
+of the shapes and says the losses of the larger half; its invariant depth^phi width^psi density says which networks are
+interchangeable, and with it which pruned network is best for a number of parameters. Both are then trained.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from regimes import _checks, display, fits, laws, pruned, pruned_families, tasks, training
+from regimes import _checks, display, fits, laws, pruned, pruned_families, tasks, teachers, training
 from regimes.fits import Fit
 from regimes.pruned_families import Budget, Family, Pair
 from regimes.results import Estimate
@@ -38,13 +38,19 @@ ALONE = 0.04
 NETWORKS = 200
 """Pruned networks that the law is asked to describe."""
 _RATE, _BATCH = 5e-3, 50
-_LARGEST = 1200
+ENDS = {"teacher-student": (4, 1), "digits": (64, 10)}
+"""Inputs and outputs of the networks of a task."""
+_LARGEST = {"teacher-student": 4096, "digits": 1200}
 """Samples that may be trained on; the other digits are the test."""
+_TEST = 4096
+"""Samples of the teacher to test on."""
 
 
 class Sizes(NamedTuple):
-    """How large the experiment is."""
+    """What is learnt and how large the experiment is."""
 
+    task: str
+    """teacher-student or digits."""
     depths: tuple[int, ...]
     """Hidden layers of the shapes of the grid."""
     widths: tuple[int, ...]
@@ -63,6 +69,11 @@ class Sizes(NamedTuple):
     """Networks of each shape."""
     budgets: tuple[int, ...]
     """Numbers of parameters for which the best network is looked for."""
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Inputs and outputs."""
+        return ENDS[self.task]
 
 
 @display.shown
@@ -166,7 +177,7 @@ class Result:
     def __str__(self) -> str:
         words = {True: "holds", False: "does not hold", None: "undecided"}
         seed, mean = self.noise
-        lines = [f"Pruning of {self.networks} networks, {self.sizes.seeds} seeds each"]
+        lines = [f"Pruning of {self.networks} networks on {self.sizes.task}, {self.sizes.seeds} seeds each"]
         lines += [
             f"  {one.what}: expected {one.expected}, found {one.found}: {words[one.holds]}" for one in self.checks
         ]
@@ -232,6 +243,7 @@ class Result:
 
 def plan(
     *,
+    task: str = "teacher-student",
     depths: Any = None,
     widths: Any = None,
     n: Any = None,
@@ -244,21 +256,24 @@ def plan(
     """Sizes of the experiment, those that are not given chosen; see [run][regimes.pruning.run].
 
     Raises:
-        ValueError: fewer than two depths or widths or five shapes, numbers out of range, more rounds than weights, a
-            budget that no network of the grid has.
+        ValueError: an unknown task, fewer than two depths or widths or five shapes, numbers out of range, more rounds
+            than weights, a budget that no network of the grid has.
     """
 
     def own(value: Any, small: Any, large: Any) -> Any:
         return (small if quick else large) if value is None else value
 
-    in_depth = _several("depths", own(depths, (1, 2), (1, 2, 4)), low=1, high=8)
-    in_width = _several("widths", own(widths, (16, 24, 40), (24, 48, 96)), low=2, high=512)
+    ends = ENDS[_checks.choice("task", task, tuple(ENDS))]
+    digits = task == "digits"
+    in_depth = _several("depths", own(depths, *(((1, 2), (1, 2, 4)) if digits else ((2, 3), (2, 3, 4)))), low=1, high=8)
+    large = (24, 48, 96) if digits else (24, 36, 54, 80)
+    in_width = _several("widths", own(widths, (16, 24, 40), large), low=2, high=512)
     if len(in_depth) * len(in_width) < 5:
         raise ValueError(
             f"`depths` and `widths` make {len(in_depth) * len(in_width)} shapes, at least 5 are needed: the law is "
             "fitted to half of them."
         )
-    in_n = _several("n", own(n, (500,), (250, 1000)), low=_BATCH, high=_LARGEST, least=1)
+    in_n = _several("n", own(n, (500,), (250, 1000)), low=_BATCH, high=_LARGEST[task], least=1)
     # Between the depths where there is room, and between the widths.
     deep = (in_depth[-2] + in_depth[-1]) // 2
     between = [round(math.sqrt(a * b)) for a, b in itertools.pairwise(in_width)]
@@ -267,23 +282,21 @@ def plan(
     if not held:
         raise ValueError("`widths` and `depths` leave no shape between them to predict; take widths further apart.")
     number = _checks.count("rounds", own(rounds, 14, 18))
-    least = pruned_families.shape(in_depth[0], in_width[0])
+    least = pruned_families.shape(in_depth[0], in_width[0], *ends)
     if round(least[0] * (1 - pruned.SHARE) ** number) < 1:
         raise ValueError(f"`rounds` of {number} leave nothing of {least[0]} weights; take fewer or wider networks.")
     length = _checks.count("steps", own(steps, 800, 1000), low=20)
+    largest = sum(pruned_families.shape(in_depth[-1], in_width[-1], *ends))
     if budgets is None:
-        fifth = sum(pruned_families.shape(in_depth[-1], in_width[-1])) // 5
-        budgets = (sum(least),) if quick else sorted({sum(least), max(fifth, sum(least))})
-    largest = sum(pruned_families.shape(in_depth[-1], in_width[-1]))
-    wanted = _several(
-        "budgets", budgets, low=2 * (pruned_families.PIXELS + pruned_families.CLASSES), high=largest, least=1
-    )
-    repeats = _checks.count("seeds", own(seeds, 2, 3), low=2)
-    return Sizes(in_depth, in_width, in_n, tuple(held), number, length, length // 20, repeats, wanted)
+        budgets = (sum(least),) if quick else sorted({sum(least), max(largest // 5, sum(least))})
+    wanted = _several("budgets", budgets, low=2 * sum(ends), high=largest, least=1)
+    repeats = _checks.count("seeds", own(seeds, 2, 3 if digits else 8), low=2)
+    return Sizes(task, in_depth, in_width, in_n, tuple(held), number, length, length // 20, repeats, wanted)
 
 
 def run(
     *,
+    task: str = "teacher-student",
     depths: Any = None,
     widths: Any = None,
     n: Any = None,
@@ -298,19 +311,23 @@ def run(
 ) -> Result:
     """Prune networks over depth, width and data, fit the law to the smaller half, and try what it says.
 
-    Relu networks in the standard parameterisation, weights of standard deviation 0.7/sqrt(fan-in), learn scikit-learn's
+    Relu networks in the standard parameterisation, weights of standard deviation 0.7/sqrt(fan-in), learn a random
+    teacher on [-1, 1]^4 ([teachers.draw][regimes.teachers.draw], without noise: a constant scores 1), or scikit-learn's
     digits, each pixel centred, on the squared error summed over ten centred indicators: the best constant scores 0.9.
+    With four inputs and two hidden layers or more nearly all weights are (depth - 1) width^2, a power of the width, as
+    in the paper's networks; with the 64 pixels the first layer holds most weights of the narrow networks.
     Adam at 0.005 in batches of 50, the rate falling to zero as a cosine; weights are set back to those at a twentieth
-    of the steps. All test losses are on the same digits that are never trained on. Seeds are averaged in the
+    of the steps. All test losses are on the same samples, which are never trained on. Seeds are averaged in the
     logarithm, and the dense loss that the law takes is that mean at density 1.
 
     Args:
-        depths: hidden layers of the shapes, at least two; default 1, 2, 4.
-        widths: units in each, at least two; default 24, 48, 96.
-        n: training samples, up to 1,200; default 250 and 1,000.
+        task: teacher-student or digits.
+        depths: hidden layers of the shapes, at least two; default 2, 3, 4, of digits 1, 2, 4.
+        widths: units in each, at least two; default 24, 36, 54, 80, of digits 24, 48, 96.
+        n: training samples, up to 4,096 and 1,200; default 250 and 1,000.
         rounds: how often a fifth of the weights is taken away; default 18.
         steps: of the dense training; default 1,000.
-        seeds: networks of each shape, at least 2; default 3.
+        seeds: networks of each shape, at least 2; default 8, of digits 3.
         budgets: numbers of parameters for which the best network is looked for; default those of the smallest shape,
             and a fifth of those of the largest.
         quick: less of everything: no numbers to quote.
@@ -323,13 +340,14 @@ def run(
 
     Source: Rosenfeld et al. 2021 (arXiv:2006.10621), there for residual networks on CIFAR-10 and ImageNet.
     """
-    sizes = plan(
-        depths=depths, widths=widths, n=n, rounds=rounds, steps=steps, seeds=seeds, budgets=budgets, quick=quick
-    )
+    wanted: dict[str, Any] = {"depths": depths, "widths": widths, "n": n, "rounds": rounds, "steps": steps}
+    sizes = plan(task=task, **wanted, seeds=seeds, budgets=budgets, quick=quick)
     seed = _checks.count("seed", seed, low=0, high=2**20)
     folder = None if checkpoint is None else Path(checkpoint)
     data = _data(sizes, seed)
-    shapes = sorted(itertools.product(sizes.depths, sizes.widths), key=lambda shape: sum(pruned_families.shape(*shape)))
+    shapes = sorted(
+        itertools.product(sizes.depths, sizes.widths), key=lambda one: sum(pruned_families.shape(*one, *sizes.ends))
+    )
     trained = len(shapes) + len(sizes.held)
     whole = trained * len(sizes.n) + 1 + 2 * len(sizes.n) * len(sizes.budgets)
     done = 0
@@ -373,13 +391,19 @@ def _several(name: str, value: Any, *, low: int, high: int, least: int = 2) -> t
 
 
 def _data(sizes: Sizes, seed: int) -> Data:
-    """Training digits of which the first n are nested, and the test digits; every pixel centred."""
-    task = tasks.digits()
-    order = np.random.default_rng([seed, 0]).permutation(len(task.x))
-    x = np.asarray(task.x, dtype=np.float64).reshape(len(task.x), -1)[order]
-    y = np.asarray(task.y, dtype=np.float64)[order]
-    x = x - x[: sizes.n[0]].mean(axis=0)
-    return x[:_LARGEST], y[:_LARGEST], x[_LARGEST:], y[_LARGEST:]
+    """Training samples of which the first n are nested, and those of the test; every pixel centred."""
+    rng, most = np.random.default_rng([seed, 0]), _LARGEST[sizes.task]
+    if sizes.task == "teacher-student":
+        dim = sizes.ends[0]
+        teacher, x = teachers.draw(dim, [seed, 1]), teachers.inputs(most + _TEST, dim, rng)
+        y = teacher.labels(x)
+    else:
+        task = tasks.digits()
+        order = rng.permutation(len(task.x))
+        x = np.asarray(task.x, dtype=np.float64).reshape(len(task.x), -1)[order]
+        y = np.asarray(task.y, dtype=np.float64)[order]
+        x = x - x[: sizes.n[0]].mean(axis=0)
+    return x[:most], y[:most], x[most:], y[most:]
 
 
 def _training(n: int, data: Data, sizes: Sizes, seed: int) -> tuple[Array, Array, dict[str, Any]]:
@@ -405,7 +429,13 @@ def _family(
     x, y, how = _training(n, data, sizes, seed)
     own = None if folder is None else folder / f"{name}-depth-{depth}-width-{width}-n-{n}"
     found = pruned.prune(
-        pruned_families.network(depth, width), x, y, rewind=sizes.rewind, checkpoint=own, **how, **options
+        pruned_families.network(depth, width, sizes.ends[1]),
+        x,
+        y,
+        rewind=sizes.rewind,
+        checkpoint=own,
+        **how,
+        **options,
     )
     return Family(depth, width, n, int(found.weights[0]), found.biases, found.density, found.loss)
 
@@ -421,8 +451,8 @@ def _budget(
     folder: Path | None,
 ) -> Budget:
     ends = sizes.widths[0], sizes.widths[-1]
-    depth, width, density, predicted = pruned_families.best_for(parameters, fit, dense, sizes.depths, ends)
-    weights, biases = pruned_families.shape(depth, width)
+    depth, width, density, predicted = pruned_families.best_for(parameters, fit, dense, sizes.depths, ends, sizes.ends)
+    weights, biases = pruned_families.shape(depth, width, *sizes.ends)
     # A whole number of rounds of about a fifth that end at the density.
     rounds = max(1, round(math.log(density) / math.log1p(-pruned.SHARE))) if density < 1 else 0
     options: dict[str, Any] = {"rounds": rounds}
@@ -434,12 +464,17 @@ def _budget(
     rivals = {}
     for layers in sizes.depths:
         units = max(
-            (one for one in range(1, ends[1] + 1) if sum(pruned_families.shape(layers, one)) <= parameters), default=0
+            (
+                one
+                for one in range(1, ends[1] + 1)
+                if sum(pruned_families.shape(layers, one, *sizes.ends)) <= parameters
+            ),
+            default=0,
         )
         if units:
             own = None if folder is None else folder / f"{name}-dense-depth-{layers}-n-{n}"
             rivals[layers, units] = training.train(
-                pruned_families.network(layers, units), x, y, checkpoint=own, **how
+                pruned_families.network(layers, units, sizes.ends[1]), x, y, checkpoint=own, **how
             ).losses()
     shape = min(rivals, key=lambda one: float(np.log(rivals[one]).mean()))
     larger = (weights + biases) / parameters

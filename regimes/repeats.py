@@ -201,6 +201,7 @@ def reproduce_joint(
 
 
 def reproduce_pruning(
+    task: str = "teacher-student",
     depths: list[int] | None = None,
     widths: list[int] | None = None,
     n: list[int] | None = None,

@@ -10,7 +10,15 @@ from regimes import fits, laws, pruned, pruned_families, pruning, training, work
 from regimes.commands import pruning as command
 from regimes.results import Estimate
 
-SMALL = {"depths": (1, 2), "widths": (8, 16, 32), "n": (100, 400), "rounds": 10, "steps": 40, "seeds": 2}
+SMALL = {
+    "task": "digits",
+    "depths": (1, 2),
+    "widths": (8, 16, 32),
+    "n": (100, 400),
+    "rounds": 10,
+    "steps": 40,
+    "seeds": 2,
+}
 LAW = {"pruned": 0.9, "gamma": 1.8, "p": 0.8, "phi": 0.6, "psi": 0.9}
 
 
@@ -28,7 +36,7 @@ def fake_prune(network, x, y, *, rounds, seeds, rewind, steps, share=0.2, checkp
     depth, width = shape(network)
     assert rewind == steps // 20
     density = (1 - share) ** np.arange(rounds + 1.0)
-    dense, (weights, biases) = dense_loss(depth, width, x), pruned_families.shape(depth, width)
+    dense, (weights, biases) = dense_loss(depth, width, x), pruned_families.shape(depth, width, x.shape[1], y.shape[1])
     loss = laws.PRUNING(LAW, density=density, depth=depth, width=width, dense=dense)
     loss[0] = dense  # as the law has it at density 1 up to its tail
     rng = np.random.default_rng([depth, width, len(np.unique(x, axis=0)), *seeds])
@@ -137,7 +145,7 @@ def test_the_invariant_collapses_what_the_density_does_not(result):
 
 def test_the_best_network_is_that_of_a_brute_force_search(result):
     dense = {"a": 0.5, "b": 0.4, "c": 0.3}
-    found = pruned_families.best_for(2000, result.fit, dense, (1, 2), (8, 32))
+    found = pruned_families.best_for(2000, result.fit, dense, (1, 2), (8, 32), (64, 10))
     best = None
     for depth in (1, 2):
         for width in range(8, 33):
@@ -149,15 +157,15 @@ def test_the_best_network_is_that_of_a_brute_force_search(result):
                 best = min(best or (9.0,), (float(said), depth, width, density))
     assert found == pytest.approx((*best[1:], best[0]))
     with pytest.raises(ValueError, match="`parameters` of 10 fit no network"):
-        pruned_families.best_for(10, result.fit, dense, (1, 2), (8, 32))
+        pruned_families.best_for(10, result.fit, dense, (1, 2), (8, 32), (64, 10))
 
 
 def test_budgets_are_kept_and_compared_with_the_best_dense_network(result):
     for one in result.budgets:
-        weights, biases = pruned_families.shape(one.depth, one.width)
+        weights, biases = pruned_families.shape(one.depth, one.width, 64, 10)
         assert one.density * weights + biases == pytest.approx(one.parameters)
         assert one.larger == pytest.approx((weights + biases) / one.parameters)
-        assert sum(pruned_families.shape(*one.dense_shape)) <= one.parameters
+        assert sum(pruned_families.shape(*one.dense_shape, 64, 10)) <= one.parameters
         assert np.exp(np.log(one.measured).mean()) == pytest.approx(one.predicted, rel=0.1)
         low, high = stats.ttest_ind(np.log(one.measured), np.log(one.dense), equal_var=False).confidence_interval(0.95)
         assert (one.ratio.low, one.ratio.high) == pytest.approx((math.exp(low), math.exp(high)))
@@ -167,10 +175,11 @@ def test_budgets_are_kept_and_compared_with_the_best_dense_network(result):
 
 def test_shapes_are_counted_as_the_networks_count_them():
     for depth, width in ((1, 5), (3, 7)):
-        whole = pruned_families.network(depth, width).parameters(np.zeros((1, 64)))
-        assert sum(pruned_families.shape(depth, width)) == whole
+        for inputs, outputs in ((64, 10), (4, 1)):
+            whole = pruned_families.network(depth, width, outputs).parameters(np.zeros((1, inputs)))
+            assert sum(pruned_families.shape(depth, width, inputs, outputs)) == whole
     with pytest.raises(ValueError, match="`width` must be at least 1, got 0"):
-        pruned_families.shape(1, 0)
+        pruned_families.shape(1, 0, 4, 1)
 
 
 def test_the_same_seed_gives_the_same(runs):
@@ -188,7 +197,7 @@ def test_tables_record_and_figure(result):
     assert len(tables["pairs"]) == len(result.pairs)
     assert len(tables["budgets"]) == len(result.budgets) * 2
     assert result.record()["divergence"]["out"]["spread"]["value"] == result.divergence("out")[1].value
-    assert str(result).startswith("Pruning of 120 networks, 2 seeds each\n  pruned networks")
+    assert str(result).startswith("Pruning of 120 networks on digits, 2 seeds each\n  pruned networks")
     axes = work_plots.pruning(result).axes
     assert len(axes) == 4
     assert len(axes[0].lines) == 2 * 6
@@ -218,14 +227,16 @@ def test_too_few_families_are_no_law(result):
         ({"widths": (16,)}, "`widths` must hold at least 2"),
         ({"depths": (1, 2), "widths": (2, 3, 4)}, "leave no shape between them"),
         ({"widths": (16, math.nan)}, "`widths` holds 1 NaN"),
-        ({"n": (10,)}, "`n` must lie between 50 and 1200"),
+        ({"n": (10,)}, "`n` must lie between 50 and 4096"),
+        ({"task": "digits", "n": (10,)}, "`n` must lie between 50 and 1200"),
+        ({"task": "mnist"}, "`task` must be one of teacher-student, digits; got 'mnist'"),
         ({"n": ()}, "`n` is empty"),
         ({"rounds": 0}, "`rounds` must be at least 1"),
-        ({"rounds": 60}, "`rounds` of 60 leave nothing of 1776 weights"),
+        ({"rounds": 60}, "`rounds` of 60 leave nothing of 696 weights"),
         ({"steps": 3}, "`steps`"),
         ({"seeds": 1}, "`seeds` must be at least 2"),
         ({"seed": -1}, "`seed`"),
-        ({"budgets": (5,)}, "`budgets` must lie between 148"),
+        ({"budgets": (5,)}, "`budgets` must lie between 10 and"),
     ],
 )
 def test_bad_input(arguments, message):

@@ -10,12 +10,13 @@ from regimes.commands import console
 
 
 def command(
-    depths: Annotated[str | None, typer.Option(help="Hidden layers, as 1,2,4.")] = None,
-    widths: Annotated[str | None, typer.Option(help="Units in each, as 24,48,96.")] = None,
+    task: Annotated[str, typer.Option(help="teacher-student (four inputs) or digits.")] = "teacher-student",
+    depths: Annotated[str | None, typer.Option(help="Hidden layers, as 2,3,4.")] = None,
+    widths: Annotated[str | None, typer.Option(help="Units in each, as 24,36,54,80.")] = None,
     n: Annotated[str | None, typer.Option(help="Training samples, as 250,1000.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Times a fifth of the weights is taken away. Default: 18.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the dense training. Default: 1,000.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Networks of each shape. Default: 3.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Networks of each shape. Default: 8, of digits 3.")] = None,
     budgets: Annotated[
         str | None, typer.Option(help="Numbers of parameters to look for the best network of, as 1800,4000.")
     ] = None,
@@ -33,6 +34,7 @@ def command(
     from regimes import pruning, work_plots
 
     options: dict[str, Any] = {
+        "task": task,
         "depths": depths if depths is None else console.numbers("depths", depths),
         "widths": widths if widths is None else console.numbers("widths", widths),
         "n": n if n is None else console.numbers("n", n),
