@@ -202,6 +202,7 @@ def reproduce_joint(
 
 def reproduce_pruning(
     task: str = "teacher-student",
+    noise: float | None = None,
     depths: list[int] | None = None,
     widths: list[int] | None = None,
     n: list[int] | None = None,

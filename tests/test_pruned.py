@@ -67,11 +67,20 @@ def test_pruned_weights_stay_exactly_zero_and_no_others(data, how):
 @pytest.mark.parametrize("precision", networks.PRECISIONS)
 def test_density_one_is_plain_training_to_the_bit(data, precision):
     network = networks.network(MODEL, 6)
-    found = pruned.prune(network, **data, **HOW, rounds=1, seeds=[1, 5], rewind=7, precision=precision)
+    found = pruned.prune(network, **data, **HOW, rounds=1, seeds=[1, 5], precision=precision)
     plain = train(network, **data, **HOW, seeds=[1, 5], precision=precision)
     np.testing.assert_array_equal(found.loss[0], plain.losses())
     for seed in (1, 5):
         assert same(found.trainings[0].parameters(seed), plain.parameters(seed))
+
+
+def test_the_dense_network_is_set_back_as_the_others_are(data):
+    """What adam remembers begins anew at the step in round 0 too: it is trained from there, without masks."""
+    network = networks.network(MODEL, 6)
+    found = pruned.prune(network, **data, **HOW, rounds=1, seeds=[1], rewind=7)
+    again = train(network, **data, **HOW, seeds=[1], start=found.rewound, span=(7, 30))
+    assert same(found.trainings[0].parameters(1), again.parameters(1))
+    assert not same(found.trainings[0].parameters(1), train(network, **data, **HOW, seeds=[1]).parameters(1))
 
 
 def test_weights_are_set_back_to_those_of_the_step(data):

@@ -41,22 +41,16 @@ def fake_prune(network, x, y, *, rounds, seeds, rewind, steps, share=0.2, checkp
     loss[0] = dense  # as the law has it at density 1 up to its tail
     rng = np.random.default_rng([depth, width, len(np.unique(x, axis=0)), *seeds])
     scatter = np.exp(0.01 * rng.standard_normal((rounds + 1, len(seeds))))
-    scatter[0] = 1
+    scatter[0] = 1 if rounds else np.exp(0.01 * np.arange(len(seeds)))  # rivals of a budget spread
     return types.SimpleNamespace(
         weights=[weights], biases=biases, density=density, loss=loss[:, None] * scatter, train_loss=None
     )
-
-
-def fake_train(network, x, y, *, seeds, **options):
-    losses = dense_loss(*shape(network), x) * np.exp(0.01 * np.arange(len(seeds)))
-    return types.SimpleNamespace(losses=lambda: losses)
 
 
 @pytest.fixture(scope="module")
 def runs():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pruned, "prune", fake_prune)
-        patch.setattr(training, "train", fake_train)
         return [pruning.run(**SMALL, seed=seed) for seed in (1, 1, 2)]
 
 
@@ -229,6 +223,8 @@ def test_too_few_families_are_no_law(result):
         ({"widths": (16, math.nan)}, "`widths` holds 1 NaN"),
         ({"n": (10,)}, "`n` must lie between 50 and 4096"),
         ({"task": "digits", "n": (10,)}, "`n` must lie between 50 and 1200"),
+        ({"task": "digits", "noise": 0.1}, "`noise` is that of the teacher's labels, got 0.1 for the digits"),
+        ({"noise": -1}, "`noise` must be finite and at least 0"),
         ({"task": "mnist"}, "`task` must be one of teacher-student, digits; got 'mnist'"),
         ({"n": ()}, "`n` is empty"),
         ({"rounds": 0}, "`rounds` must be at least 1"),
@@ -252,12 +248,7 @@ def test_every_network_has_a_folder_of_its_own(tmp_path, monkeypatch):
         used.append((checkpoint, options["rounds"]))
         return fake_prune(*arguments, **options)
 
-    def training_there(*arguments, checkpoint, **options):
-        used.append((checkpoint, 0))
-        return fake_train(*arguments, **options)
-
     monkeypatch.setattr(pruned, "prune", pruning_there)
-    monkeypatch.setattr(training, "train", training_there)
     told = []
     pruning.run(**SMALL, checkpoint=tmp_path, progress=lambda what, share: told.append(share))
     first, used[:] = list(used), []
@@ -311,7 +302,6 @@ def test_trained_networks_have_two_plateaus_and_wider_ones_bear_more():
 
 def test_the_command_writes_what_it_found(unchecked, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(pruned, "prune", fake_prune)
-    monkeypatch.setattr(training, "train", fake_train)
     command.command(depths="1,2", widths="8,16,32", n="100,400", rounds=10, seeds=2, out=tmp_path / "out")
     assert "Pruning of 120 networks" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {

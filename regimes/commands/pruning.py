@@ -11,6 +11,9 @@ from regimes.commands import console
 
 def command(
     task: Annotated[str, typer.Option(help="teacher-student (four inputs) or digits.")] = "teacher-student",
+    noise: Annotated[
+        float | None, typer.Option(help="Variance of the noise of the teacher's labels. Default: 0.05.")
+    ] = None,
     depths: Annotated[str | None, typer.Option(help="Hidden layers, as 2,3,4.")] = None,
     widths: Annotated[str | None, typer.Option(help="Units in each, as 24,36,54,80.")] = None,
     n: Annotated[str | None, typer.Option(help="Training samples, as 250,1000.")] = None,
@@ -35,6 +38,7 @@ def command(
 
     options: dict[str, Any] = {
         "task": task,
+        "noise": noise,
         "depths": depths if depths is None else console.numbers("depths", depths),
         "widths": widths if widths is None else console.numbers("widths", widths),
         "n": n if n is None else console.numbers("n", n),
