@@ -67,6 +67,7 @@ from . import optima as optima
 from . import overlays as overlays
 from . import pairwise as pairwise
 from . import panels as panels
+from . import panels_losses as panels_losses
 from . import peaks as peaks
 from . import phases as phases
 from . import phenomena as phenomena

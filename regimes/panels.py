@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from regimes import _checks
 from regimes.plots import STYLES, _finish, _width
 from regimes.results import LearningCurve, LossSurface
 from regimes.spectrum import Spectrum
@@ -18,6 +19,8 @@ _REGIMES = {
     "variance_n": "variance\nin n",
     "variance_k": "variance\nin k",
 }
+_SOURCES = tuple((STYLES[place][0], hatch) for place, hatch in ((3, "...."), (2, "////"), (4, ""), (1, "xxxx")))
+"""Colour and hatch of each source of error, as in `work_plots`."""
 
 
 def spectrum(found: Spectrum, ax: Any = None) -> Any:
@@ -270,6 +273,53 @@ def training(found: Any, ax: Any = None) -> Any:
             ax.plot(found.steps[seen], shown, dash, color=colour, lw=1.1, label=None if row else name)
     ax.set(xscale="log", yscale="log", xlabel="steps", ylabel="loss")
     _finish(ax, rows=2, crowded=300)
+    return ax
+
+
+def budget(found: Any, at: Any = None, along: str = "n", ax: Any = None) -> Any:
+    """Sources of error as shares of the loss, stacked along an axis, or bars for a single point.
+
+    Args:
+        found: a [Budget][regimes.sources.Budget], of one point or of a row of them.
+        at: where its points lie; none for a single one.
+        along: the axis that they lie on: n, k, ridge or time.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes. A negative deficiency lies below zero, and the others exceed 1 by as much. Where a part is infinite
+        it is the whole loss.
+
+    Raises:
+        ValueError: not one place for each point, points in more than one direction, an unknown axis.
+    """
+    along = _checks.choice("along", along, tuple(_AXES))
+    shape = np.shape(found.loss)
+    if shape != np.shape(at if at is not None else 0.0) or len(shape) > 1:
+        raise ValueError(f"`at` must hold the place of each point of a row; got shape {np.shape(at)} for {shape}.")
+    ax = _axes(ax)
+    with np.errstate(invalid="ignore"):
+        shares = [np.where(np.isinf(found.loss), np.isinf(part), np.divide(part, found.loss)) for part in found]
+    if not shape:
+        for row, (name, share, (colour, hatch)) in enumerate(zip(found._fields, shares, _SOURCES, strict=True)):
+            ax.bar(row, share, color=colour, hatch=hatch, edgecolor="0.3", lw=0.5, alpha=0.8)
+            ax.annotate(
+                f"{getattr(found, name):.3g}", (row, max(float(share), 0.0)), xytext=(0, 2),
+                textcoords="offset points", fontsize=7, ha="center",
+            )  # fmt: skip
+        ax.set_xticks(range(len(shares)), found._fields, fontsize=8)
+        ax.set(ylabel=f"share of the loss, {found.loss:.3g}")
+        ax.axhline(0, color="0.3", lw=0.8)
+        return ax
+    at, base = np.asarray(at, dtype=np.float64), np.zeros(shape)
+    for name, share, (colour, hatch) in zip(found._fields, shares, _SOURCES, strict=True):
+        look: Any = {"color": colour, "hatch": hatch, "edgecolor": "0.3", "lw": 0.5, "alpha": 0.8}
+        ax.fill_between(at, base, base + np.maximum(share, 0.0), label=name, **look)
+        if (share < 0).any():
+            ax.fill_between(at, np.minimum(share, 0.0), 0.0, **look)
+        base = base + np.maximum(share, 0.0)
+    ax.set(xscale="log", xlabel=_AXES[along], ylabel="share of the loss", xlim=(at[0], at[-1]))
+    _finish(ax, rows=2, linear=True, crowded=300)
+    ax.legend(loc="upper left", frameon=False, ncols=2, handlelength=1.2, borderpad=0)
     return ax
 
 

@@ -123,6 +123,7 @@ TABLE = {
     "pruned": (5, "experiment"),
     "work_plots": (7, "shared"),
     "panels": (7, "shared"),
+    "panels_losses": (8, "shared"),
     "budgets": (7, "shared"),
     "overlays": (7, "shared"),
     "iso_loss": (8, "shared"),
@@ -148,6 +149,7 @@ TABLE = {
     "commands.network": (12, "shared"),
     "commands.reproduce": (12, "shared"),
     "cli": (13, "shared"),
+    "__main__": (14, "shared"),
 }
 EVERYWHERE = ("_checks", "display")
 COLUMNS = {  # column -> the columns that it may import from
