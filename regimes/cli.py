@@ -1,8 +1,9 @@
 """The command line: the commands of `regimes.commands` put together."""
 
+import functools
 import importlib.metadata
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.markup import escape
 
 from regimes.commands import (
     classify,
+    console,
     doctor,
     explore,
     fit,
@@ -45,18 +47,40 @@ app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(sweep.app, name="sweep")
 
 
+REFUSED = (ValueError, ArithmeticError, OSError, ImportError, MemoryError, RuntimeError)
+"""What ends a command with one sentence; anything else is a bug and shows where it is."""
+
+
 def main() -> None:
     """Entry point: one clear sentence and status 2 for bad input, never a traceback."""
-    try:
-        app()
-    except (ValueError, ArithmeticError, OSError, ImportError, MemoryError, RuntimeError) as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
-        sys.exit(2)
+    command = typer.main.get_command(app)
+    _guard(command)
+    command()
+
+
+def _guard(command: Any) -> None:
+    """Let every command below end with a sentence, in the words that its user types."""
+    for each in getattr(command, "commands", {}).values():
+        _guard(each)
+    work = command.callback
+
+    @functools.wraps(work)
+    def told(*arguments: Any, **options: Any) -> Any:
+        with console.command(command.params):
+            try:
+                return work(*arguments, **options)
+            except REFUSED as error:
+                text = escape(console.as_typed(_plain(error)))
+                Console(stderr=True).print(f"[bold red]Error:[/] {text}", highlight=False, soft_wrap=True)
+                sys.exit(2)
+
+    if not hasattr(command, "commands"):
+        command.callback = told
 
 
 def _plain(error: Exception) -> str:
-    """The message, safe to print."""
-    return escape(str(error) or type(error).__name__)
+    """The message, or what it is."""
+    return str(error) or type(error).__name__
 
 
 def _version(wanted: bool | None) -> None:

@@ -107,6 +107,34 @@ class CurveFit:
             return "failed"
         return "converged" if self.fit.statuses == (Status.CONVERGED,) else "doubtful"
 
+    @property
+    def choice(self) -> str:
+        """Why this law and no other, and what makes the forecast, in a sentence or two; empty where nothing came."""
+        if self.fit is None or self.status == "failed":
+            return ""
+        name = self.fit.law.name
+        scores = {one.law: one.error.value for one in self.ranks if math.isfinite(one.error.value)}
+        fitted = [name, *(one.law.name for one in self.others)]
+        scored = [law for law in scores if law in fitted]
+        if name not in scored:
+            why = "the only law" if len(fitted) == 1 else "the law that the points support most (Akaike's criterion)"
+            said = f"{name} is {why}; it was not tried out on sizes held out."
+        elif name == scored[0]:
+            why = "is the only law" if len(scored) == 1 else f"is chosen, the closest of {len(scored)} laws"
+            said = f"{name} {why}: its error at the sizes held out is {scores[name]:.3g}."
+        else:
+            said = (
+                f"{name} is chosen: its error at the sizes held out, {scores[name]:.3g}, is within {_TIE:.0%} of the "
+                f"least, {scores[scored[0]]:.3g} of {scored[0]}, and of such laws it is the one that all points "
+                "support most (Akaike's criterion)."
+            )
+        if TAIL not in scores:
+            return said
+        what = f"The {TAIL}, a fit to the end of the curve alone and no law of all of it (error {scores[TAIL]:.3g}), "
+        if self.tail is None:
+            return said + (f" {what}came closer." if scores[TAIL] < scores.get(name, math.nan) else "")
+        return f"{said} {what}makes the forecast beyond the points."
+
     def predicted(self) -> Float64[Array, " points"]:
         """What the best law says at the measured places.
 

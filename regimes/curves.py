@@ -46,7 +46,7 @@ class Curve(NamedTuple):
     key: Mapping[str, Any]
     """Those values by column; empty where there is one curve only."""
     scales: Mapping[str, Float64[Array, " points"]]
-    """Where each loss was measured, ordered by the first scale that varies."""
+    """Where each loss was measured, ordered by the first scale that varies; infinite only where all of a scale is."""
     loss: Float64[Array, " points"]
     """The losses."""
     stderr: Float64[Array, " points"] | None
@@ -57,7 +57,7 @@ class Curve(NamedTuple):
     @property
     def varying(self) -> tuple[str, ...]:
         """The scales that take more than one value."""
-        return tuple(name for name, values in self.scales.items() if len(values) and np.ptp(values) > 0)
+        return tuple(name for name, values in self.scales.items() if len(values) and values.min() < values.max())
 
     def lines(self, fixed: Mapping[str, float] | None = None) -> "list[LearningCurve | LossSurface]":
         """As the other modules take them: a curve along n, k or time, a full grid of n and k as a surface.
@@ -129,6 +129,9 @@ def read(
         ValueError: a file that cannot be read, a column that is missing or holds words, no rows.
     """
     frame, name = _frame(source)
+    reason = files.nameless(frame)
+    if reason and (x is None or y is None):
+        raise ValueError(f"`source`: {name} could not be read as a table: {reason}.")
     headings = [str(heading) for heading in frame]
     frame = frame.set_axis(headings, axis=1)
     if len(set(headings)) < len(headings):
@@ -192,12 +195,20 @@ def _curve(
     """Without the rows that cannot be used, in order."""
     notes = []
     usable = np.isfinite(loss)
-    for values in scales.values():
-        usable &= np.isfinite(values) & (values > 0)
-    if not usable.all():
-        notes.append(
-            f"{int((~usable).sum())} of {len(loss)} rows left out: no number for the loss, or none above 0 for a scale"
-        )
+    endless = np.zeros(len(loss), dtype=bool)
+    for scale, values in scales.items():
+        endless_here = values == math.inf
+        if not endless_here.all():  # a scale that is infinite throughout is held there, and not one to fit along
+            usable &= np.isfinite(values) & (values > 0)
+            if endless_here.any():
+                endless |= endless_here
+                notes.append(
+                    f"{int(endless_here.sum())} of {len(loss)} rows left out: {scale} is infinite there and finite in "
+                    f"others; with `by` as the column of {scale} each of its values makes a curve"
+                )
+    if not (usable | endless).all():
+        bad = int((~usable & ~endless).sum())
+        notes.append(f"{bad} of {len(loss)} rows left out: no number for the loss, or none above 0 for a scale")
     low = usable & (loss <= 0)
     if low.any():
         notes.append(
@@ -208,7 +219,7 @@ def _curve(
         notes.append(f"some of {error!r} are missing or not positive: standard errors are not used")
         stderr = None
     kept = np.flatnonzero(usable)
-    varying = [values[kept] for values in scales.values() if len(kept) and np.ptp(values[kept]) > 0]
+    varying = [values[kept] for values in scales.values() if len(kept) and values[kept].min() < values[kept].max()]
     order = kept[np.lexsort(varying[::-1])] if varying else kept
     places = {scale: values[order] for scale, values in scales.items()}
     cut = loss[order]
@@ -227,9 +238,7 @@ def _frame(source: Any) -> tuple[Any, str]:
     elif isinstance(source, Mapping):
         frame, name = pd.DataFrame(source), "the table"
     elif isinstance(source, str | Path):
-        path = Path(source)
-        if path.suffix not in (".csv", ".parquet") and not path.name.endswith(".csv.gz"):
-            raise ValueError(f"`source` must be a .csv, .csv.gz or .parquet file of losses; got {str(source)!r}.")
+        path = files.check_path(source, argument="source", endings=files.TABLES, what="losses")
         frame, name = files.read_file(path, argument="source"), path.name
         if path.suffix != ".parquet":  # pandas renames a heading that repeats
             first = list(pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].dropna())
@@ -308,7 +317,8 @@ def _numbers(values: Any, column: str) -> Array:
         bad = values[number.isna() & values.notna()]
         if len(bad):
             where = int(np.flatnonzero(number.isna() & values.notna())[0]) + 1
-            raise ValueError(f"column {column!r} must hold numbers; that of row {where} is {bad.iloc[0]!r}.")
+            said = "; write percent as bare numbers or as fractions" if "%" in str(bad.iloc[0]) else ""
+            raise ValueError(f"column {column!r} must hold numbers; that of row {where} is {bad.iloc[0]!r}{said}.")
         values = number
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 

@@ -4,6 +4,7 @@ What is read here is checked only for being what it says it is. What it is good 
 [tasks.load][regimes.tasks.load] and [inputs.read][regimes.inputs.read].
 """
 
+import gzip
 import math
 import warnings
 import zipfile
@@ -20,6 +21,10 @@ Array = np.ndarray
 
 FILES = (".npy", ".npz", ".csv", ".parquet")
 """Endings of the files that are read."""
+TABLES = (".csv", ".csv.gz", ".parquet")
+"""Endings of those that are tables."""
+_BINARY = "it holds bytes that are no text; write a table of text in UTF-8"
+_NAMELESS = "its first line must name the columns, but holds numbers"
 LABEL_NAMES = ("y", "target", "targets", "label", "labels", "class")
 """Columns of a table and arrays of an archive that hold the labels, in any case."""
 OPENML = "openml:"
@@ -65,18 +70,7 @@ def read_file(
     Raises:
         ValueError: a file that is missing, empty, of another kind, not what its ending says, or with complex numbers.
     """
-    path, shown = Path(source).expanduser(), str(source)
-    if path.suffix not in FILES and not path.name.endswith(".csv.gz"):
-        pickled = path.suffix in (".pkl", ".pickle", ".joblib", ".pt", ".pth")
-        named = f"one of {', '.join(built_in)}, {OPENML}NAME, or " if built_in else ""
-        raise ValueError(
-            f"`{argument}` must be {named}a {', '.join(FILES[:-1])} or {FILES[-1]} file; got {shown!r}"
-            + (": a pickle runs code when it is opened and is not read; use numpy.save." if pickled else ".")
-        )
-    if not path.is_file():
-        raise ValueError(f"`{argument}`: there is no file {shown!r}.")
-    if path.stat().st_size == 0:
-        raise ValueError(f"`{argument}`: the file {shown!r} is empty.")
+    path, shown = check_path(source, argument=argument, built_in=built_in), str(source)
     try:
         if path.suffix == ".npy":
             found: Any = _read_npy(path, mapped=path.stat().st_size > map_above)
@@ -93,6 +87,56 @@ def read_file(
     return found
 
 
+def check_path(
+    source: str | Path,
+    *,
+    argument: str = "data",
+    built_in: Collection[str] = (),
+    endings: Sequence[str] = FILES,
+    what: str = "",
+) -> Path:
+    """Refuse what cannot be read by its name and size alone, before any work.
+
+    Args:
+        source: path of a file.
+        argument: the argument that a message names.
+        built_in: as for `read_file`.
+        endings: what its name may end in; `.csv` stands for `.csv.gz` too.
+        what: what the file is to hold, for the message.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: a folder, another ending, a file that is missing or empty.
+    """
+    path, shown = Path(source).expanduser(), str(source)
+    if path.is_dir():
+        raise ValueError(f"`{argument}`: {shown!r} is a folder; name a file, {_either(endings)}.")
+    if path.suffix not in endings and not path.name.endswith(".csv.gz"):
+        pickled = path.suffix in (".pkl", ".pickle", ".joblib", ".pt", ".pth")
+        named = f"one of {', '.join(built_in)}, {OPENML}NAME, or " if built_in else ""
+        raise ValueError(
+            f"`{argument}` must be {named}a {_either(endings)} file{what and f' of {what}'}; got {shown!r}"
+            + (": a pickle runs code when it is opened and is not read; use numpy.save." if pickled else ".")
+        )
+    if not path.is_file():
+        raise ValueError(f"`{argument}`: there is no file {shown!r}.")
+    if path.stat().st_size == 0:
+        raise ValueError(f"`{argument}`: the file {shown!r} is empty.")
+    return path
+
+
+def nameless(table: Any) -> str:
+    """Why the columns of a table cannot be told by their names; nothing where they can.
+
+    A file whose first line holds numbers only is read with the columns 0, 1, 2, ..., so that no row is lost.
+    """
+    if all(_is_number(str(heading)) for heading in table):
+        return f"{_NAMELESS} only: write such a line above it"
+    return ""
+
+
 def columns(table: Any, column: str | None = None) -> tuple[Float64[Array, "rows features"], Any]:
     """Inputs and labels of a table, the labels as they are or None.
 
@@ -106,8 +150,8 @@ def columns(table: Any, column: str | None = None) -> tuple[Float64[Array, "rows
     headings = [str(heading) for heading in table]
     if any(heading.startswith("Unnamed: ") for heading in headings):
         raise ValueError("it has a column without a name, which looks like a row index; write it with index=False")
-    if all(_is_number(heading) for heading in headings):
-        raise ValueError("its first line must name the columns, but holds numbers only")
+    if reason := nameless(table):
+        raise ValueError(reason)
     if column is not None and column not in headings:
         raise ValueError(f"it has no column {column!r}; its columns are {', '.join(headings[:20])}")
     matches = [h.lower() in LABEL_NAMES if column is None else h == column for h in headings]
@@ -115,7 +159,11 @@ def columns(table: Any, column: str | None = None) -> tuple[Float64[Array, "rows
     inputs = table if label is None else table.drop(columns=label)
     worded = words(inputs)
     if worded or inputs.shape[1] == 0:
-        raise ValueError(f"its columns must be numbers, apart from the labels; look at {', '.join(worded) or 'none'}")
+        cells = [one for name in worded[:1] for one in inputs[name] if isinstance(one, str) and not _is_number(one)]
+        held = f", which holds {cells[0]!r}" if cells else ""
+        raise ValueError(
+            f"its columns must be numbers, apart from the labels; look at {', '.join(worded) or 'none'}{held}"
+        )
     return inputs.to_numpy(dtype=np.float64, na_value=np.nan), None if label is None else table[label].to_numpy()
 
 
@@ -198,15 +246,33 @@ def _read_table(path: Path) -> Any:
     if path.suffix == ".parquet":
         table = pd.read_parquet(path)
     else:
-        first = [str(cell) for cell in pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]]
-        # A DataFrame without names for its columns is written with 0, 1, 2, ... as header.
-        numbered = len(first) > 2 and first == [str(i) for i in range(len(first))]
-        # A cell without text, which stands above an index, belongs to a header.
-        bare = not numbered and all(cell != "nan" and _is_number(cell) for cell in first)
-        table = pd.read_csv(path, header=None if bare else 0)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            binary = b"\0" in file.read(4096)
+        try:
+            if binary:
+                raise ValueError(_BINARY)
+            table = _read_csv(path)
+        except UnicodeDecodeError:
+            raise ValueError(_BINARY) from None
     if table.empty:
         raise ValueError("it holds no rows")
     return table
+
+
+def _read_csv(path: Path) -> Any:
+    import pandas as pd
+
+    first = [str(cell) for cell in pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]]
+    if len(first) == 1 and (mark := next((mark for mark in ";\t" if mark in first[0]), "")):
+        raise ValueError(f"its columns are separated by {mark!r}; write commas")
+    # A DataFrame without names for its columns is written with 0, 1, 2, ... as header.
+    numbered = len(first) > 2 and first == [str(i) for i in range(len(first))]
+    # A cell without text, which stands above an index, belongs to a header.
+    bare = not numbered and all(cell != "nan" and _is_number(cell) for cell in first)
+    figures = [cell for cell in first if cell != "nan" and _is_number(cell)]
+    if figures and not bare and not _counted(figures):  # columns may be counted, beside some with names
+        raise ValueError(f"{_NAMELESS} such as {figures[0]}: write such a line above it")
+    return pd.read_csv(path, header=None if bare else 0)
 
 
 def words(table: Any) -> list[str]:
@@ -218,6 +284,15 @@ def words(table: Any) -> list[str]:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
+
+
+def _either(endings: Sequence[str]) -> str:
+    return f"{', '.join(endings[:-1])} or {endings[-1]}"
+
+
+def _counted(figures: Sequence[str]) -> bool:
+    """Whether they are 0, 1, 2, ... or 1, 2, 3, ..."""
+    return any(list(figures) == [str(i + first) for i in range(len(figures))] for first in (0, 1))
 
 
 def _is_number(text: str) -> bool:

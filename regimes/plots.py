@@ -20,7 +20,7 @@ _PHASE_LOOK = {  # colour, hatch: told apart in grey too
     "data": ("#56B4E9", ""),
     "width": ("#F0E442", ""),
     "interpolation": ("#D55E00", "xxx"),
-    "noise": ("#CC79A7", "..."),
+    "noise": ("#CC79A7", ".."),  # with three of them 150 kB in an SVG
     "ridge": ("#009E73", "///"),
     "time": ("#999999", "\\\\\\\\\\\\"),
     "small": ("#FFFFFF", ""),

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Progress = Callable[[str, float], None]
 """Called with (what is being done, share of the whole that is done)."""
+_OF_POWER_LAWS = ("alpha", "beta", "resolution_n", "resolution_k")
+"""Exponents that only a power law has."""
 
 
 @display.shown
@@ -454,7 +456,10 @@ def tables(found: Prediction) -> dict[str, "pd.DataFrame"]:
 
 
 def all_readings(found: Prediction) -> tuple[Reading, ...]:
-    """The readings of the samples, then those of the spectrum: alpha, beta and the four exponents they predict."""
+    """The readings of the samples, then those of the spectrum: alpha, beta and the four exponents they predict.
+
+    Where there is no power law, none of the exponents of one is the default: they change from place to place.
+    """
     four = found.exponents
     quoted = {one.quantity for one in found.readings if one.default and math.isfinite(one.estimate.value)}
     rows = [
@@ -473,6 +478,9 @@ def all_readings(found: Prediction) -> tuple[Reading, ...]:
         rows.append(Reading(name, "spectrum", one, True, where))
     order = ["alpha", "beta", "noise", "noise_level"]
     read = [one if math.isfinite(one.estimate.value) else one._replace(default=False) for one in found.readings]
+    if found.law.holds is False:
+        rows = [one._replace(default=one.default and one.quantity not in _OF_POWER_LAWS) for one in rows]
+        read = [one._replace(default=one.default and one.quantity not in _OF_POWER_LAWS) for one in read]
     every = sorted([*read, *rows], key=lambda row: order.index(row.quantity) if row.quantity in order else len(order))
     return tuple(every)
 

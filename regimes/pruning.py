@@ -275,8 +275,8 @@ def plan(
         raise ValueError(f"`noise` is that of the teacher's labels, got {noise:g} for the digits; leave it out.")
     variance = _checks.number("noise", own(noise, *((0.0, 0.0) if digits else (_NOISE, _NOISE))), low=0)
     in_depth = _several("depths", own(depths, *(((1, 2), (1, 2, 4)) if digits else ((2, 3), (2, 3, 4)))), low=1, high=8)
-    large = (24, 48, 96) if digits else (24, 36, 54, 80)
-    in_width = _several("widths", own(widths, (16, 24, 40), large), low=2, high=512)
+    small, large = ((16, 24, 40), (24, 48, 96)) if digits else ((12, 24, 48), (24, 36, 54, 80))
+    in_width = _several("widths", own(widths, small, large), low=2, high=512)
     if len(in_depth) * len(in_width) < 5:
         raise ValueError(
             f"`depths` and `widths` make {len(in_depth) * len(in_width)} shapes, at least 5 are needed: the law is "
@@ -299,7 +299,7 @@ def plan(
     if budgets is None:
         budgets = (sum(least),) if quick else sorted({sum(least), max(largest // 5, sum(least))})
     wanted = _several("budgets", budgets, low=2 * sum(ends), high=largest, least=1)
-    repeats = _checks.count("seeds", own(seeds, 2, 3 if digits else 8), low=2)
+    repeats = _checks.count("seeds", own(seeds, 2 if digits else 3, 3 if digits else 8), low=2)
     return Sizes(task, variance, in_depth, in_width, in_n, tuple(held), number, length, length // 20, repeats, wanted)
 
 

@@ -298,8 +298,16 @@ class Comparison:
     @property
     def exponent_agrees(self) -> bool:
         """Whether the exponents differ by no more than their two half-widths added in quadrature."""
+        return abs(self.measured_exponent.value - self.predicted_exponent.value) <= self.allowed
+
+    @property
+    def allowed(self) -> float:
+        """Half the width of the interval of the exponents' difference: their half-widths added in quadrature.
+
+        Two intervals that overlap by a little may still exclude that the exponents are equal.
+        """
         one, other = self.measured_exponent, self.predicted_exponent
-        return abs(one.value - other.value) <= math.hypot(one.high - one.low, other.high - other.low) / 2
+        return math.hypot(one.high - one.low, other.high - other.low) / 2
 
     @property
     def verdict(self) -> str:
@@ -315,7 +323,7 @@ class Comparison:
             words = "agrees" if amplitude else f"exponent agrees, losses differ by {self.difference:.0%}"
         else:
             gap = measured.value - predicted.value
-            words = f"exponent {'above' if gap > 0 else 'below'} the prediction by {abs(gap):.3f}"
+            words = f"exponent {'above' if gap > 0 else 'below'} the prediction by {_beyond(abs(gap), self.allowed)}"
             words += "" if amplitude else f", losses differ by {self.difference:.0%}"
         beyond = self.measured.at[-1] > 1.05 * self.resolved
         return words + (f"; extrapolated beyond {self.resolved:.0f}" if beyond else "")
@@ -325,6 +333,12 @@ class Comparison:
             f"{self.task}, {self.regime.replace('_', '-limited in ')}: exponent predicted {self.predicted_exponent}, "
             f"measured {self.measured_exponent}; {self.verdict}"
         )
+
+
+def _beyond(gap: float, allowed: float) -> str:
+    """A difference beyond its half-width, with as many digits as show that it is."""
+    digits = next((many for many in range(3, 9) if round(gap, many) > round(allowed, many)), 9)
+    return f"{gap:.{digits}f} ± {allowed:.{digits}f}"
 
 
 @display.shown

@@ -201,6 +201,8 @@ def _fit(record: Mapping[str, Any]) -> list[str]:
                 f"{one['name']}: of the laws tried, {one['law']} is chosen, with {read} ({level:.0%} intervals, "
                 f"{one['points']} points).{doubt}"
             )
+            if len(curves) == 1 and one.get("choice"):
+                return [*lines, one["choice"]]
         lines = _several(lines)
     else:
         counts = Counter(one["status"] for one in curves)
@@ -209,17 +211,31 @@ def _fit(record: Mapping[str, Any]) -> list[str]:
         lines.append(f"Chosen most often: {', '.join(f'{law} ({many})' for law, many in chosen)}.")
     laws = record["laws"]
     if laws:
-        best, an = laws[0], "a median" if len(curves) > 1 else "an"
+        first = next((one for one in laws if one["law"] != "tail"), laws[0])
+        tail = next((one for one in laws if one["law"] == "tail" != first["law"]), None)
+        several = len(curves) > 1
         lines.append(
-            f"On the sizes that were held out {best['law']} came closest, with {an} "
-            f"error of {best['median_error']:.3g} in the logarithm of the loss"
-            + (f" (mean rank {best['mean_rank']:.2f} over {best['fitted']} curves)." if len(curves) > 1 else ".")
+            f"Over all curves, {first['law']} has the best rank of the laws on the sizes held out: {_scored(first)}. "
+            "Each curve has the law chosen on its own sizes."
+            if several
+            else f"Of the laws, {first['law']} came closest to the sizes held out, with an error of "
+            f"{first['median_error']:.3g} in the logarithm of the loss."
         )
-        if best["law"] == "tail":
+        if tail is not None:
+            error = _scored(tail) if several else f"error {tail['median_error']:.3g}"
             lines.append(
-                "The tail, a fit to the end of the curve alone, makes the forecast and is no law of the whole."
+                f"The tail, a fit to the end of the curve alone and no law of all of it ({error}), makes the forecast "
+                "where no law was asked for."
             )
     return lines
+
+
+def _scored(row: Mapping[str, Any]) -> str:
+    """How a law did over several curves."""
+    return (
+        f"mean rank {row['mean_rank']:.2f} over {_many(row['fitted'], 'curve')}, median error "
+        f"{row['median_error']:.3g} in the logarithm of the loss"
+    )
 
 
 def _verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -161,5 +161,5 @@ def test_the_command_writes_what_it_found(regimes, monkeypatch, tmp_path):
 def test_the_command_refuses_before_it_begins(regimes, tmp_path):
     code, _, error = regimes("network", "aspect", "--depths", "1,2", "--out", tmp_path / "out")
     assert code == 2
-    assert "`depths` must hold at least three" in error
+    assert "`--depths` must hold at least three" in error
     assert not (tmp_path / "out").exists()

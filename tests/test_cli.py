@@ -4,14 +4,29 @@ import json
 import re
 import subprocess
 import sys
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from regimes import asymptotics, dynamics, equivalents, inputs, optima, predict, profiles, spectra, theory, verify
+from regimes import (
+    asymptotics,
+    dynamics,
+    equivalents,
+    inputs,
+    optima,
+    predict,
+    profiles,
+    results,
+    spectra,
+    theory,
+    verify,
+)
 from regimes.commands import console
+from regimes.commands import verify as command
 
 SAMPLES = 300
 FILES = ["duality.csv", "exponents.csv", "four_regimes.png", "four_regimes.svg", "points.csv", "run.json"]
@@ -92,7 +107,7 @@ CONTENTS = {
     "wrong.txt": b"1 2 3\n",
 }
 BAD_DATA = {
-    "nope": "`data` must be one of photographs, digits",
+    "nope": "`--data` must be one of photographs, digits",
     "missing.csv": "there is no file",
     "empty.csv": "is empty",
     "nan.csv": "x in nan.csv` holds 1 NaN",
@@ -102,23 +117,23 @@ BAD_DATA = {
     "wrong.txt": ".npy, .npz, .csv",
 }
 BAD_OPTIONS = {
-    "--n 100000": "`n` is 100000",
-    "--n 3": "`n` must be at least",
-    "--n -5": "`n` must be at least",
-    "--k 3": "`k` must be at least",
-    "--k 100000": "`k` is 100000",
-    "--model transformer": "`model` must be fully-connected or convolutional, got 'transformer'",
-    "--kind foo": "`kind` must be one of nngp, ntk; got 'foo'",
-    "--activation tanh": "`activation` must be one of relu, erf, gelu, step; got 'tanh'",
-    "--activation step": "`activation` step has no NTK",
-    "--depth 0": "`depth` must be at least 1, got 0",
-    "--target guess": "`target` must be one of prior, labels; got 'guess'",
-    "--target labels": "`target` is labels, but mine has none",
-    "--trials 1": "`trials` must be between 2 and 64, got 1",
-    "--noise -0.5": "`noise` must be finite and at least 0, got -0.5",
-    "--noise nan": "`noise` must be finite and at least 0, got nan",
-    "--seed -1": "`seed` must be at least 0, got -1",
-    "--seed -1 --data sphere": "`seed` must be at least 0, got -1",
+    "--n 100000": "`--n` is 100000",
+    "--n 3": "`--n` must be at least",
+    "--n -5": "`--n` must be at least",
+    "--k 3": "`--k` must be at least",
+    "--k 100000": "`--k` is 100000",
+    "--model transformer": "`--model` must be fully-connected or convolutional, got 'transformer'",
+    "--kind foo": "`--kind` must be one of nngp, ntk; got 'foo'",
+    "--activation tanh": "`--activation` must be one of relu, erf, gelu, step; got 'tanh'",
+    "--activation step": "`--activation` step has no NTK",
+    "--depth 0": "`--depth` must be at least 1, got 0",
+    "--target guess": "`--target` must be one of prior, labels; got 'guess'",
+    "--target labels": "`--target` is labels, but mine has none",
+    "--trials 1": "`--trials` must be between 2 and 64, got 1",
+    "--noise -0.5": "`--noise` must be finite and at least 0, got -0.5",
+    "--noise nan": "`--noise` must be finite and at least 0, got nan",
+    "--seed -1": "`--seed` must be at least 0, got -1",
+    "--seed -1 --data sphere": "`--seed` must be at least 0, got -1",
     "--model convolutional": "must be images of shape",
 }
 
@@ -149,7 +164,7 @@ def test_bad_options_are_refused_with_a_sentence(regimes, data, tmp_path, option
 @pytest.mark.parametrize("out", ["file", "file/below"])
 def test_folder_that_cannot_be_written_is_refused_before_the_work(regimes, data, tmp_path, out):
     (tmp_path / "file").write_text("mine")
-    assert_refused(regimes("verify", "--data", data, "--out", tmp_path / out), "`out`: cannot write to")
+    assert_refused(regimes("verify", "--data", data, "--out", tmp_path / out), "`--out`: cannot write to")
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -169,6 +184,71 @@ def test_refused_run_leaves_no_folder_behind(regimes, data, tmp_path):
 def test_bad_input_exits_with_2_in_a_process_of_its_own(tmp_path):
     done = in_a_process("verify", "--data", tmp_path / "none.csv", "--out", tmp_path / "out")
     assert_refused((done.returncode, done.stdout, done.stderr), "there is no file")
+
+
+def test_a_file_that_is_missing_is_told_before_the_heavy_imports(tmp_path):
+    """It took seven seconds."""
+    commands = (
+        "predict none.npy", "predict digits --targets none.csv", "fit none.csv", "classify none.csv",
+        "plan none.csv --target 1", "report none", "verify --data none.csv",
+    )  # fmt: skip
+    code = f"""
+import sys
+from regimes import cli
+for words in {commands}:
+    sys.argv = ["regimes", *words.split()]
+    try:
+        cli.main()
+    except SystemExit as stopped:
+        print(stopped.code, *({{"jax", "pandas", "scipy.stats", "sklearn", "matplotlib"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout == "2\n" * len(commands), done.stderr
+    assert len(re.findall("there is no (?:file )?'none", done.stderr)) == len(commands)
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "regimes", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"regimes {importlib.metadata.version('regimes')}\n"), done.stderr
+
+
+class Parameter(NamedTuple):
+    """As a command has it."""
+
+    name: str
+    opts: list[str]
+    metavar: str | None = None
+
+
+TYPED = {
+    "`source`: there is no file": "`INPUT`: there is no file",
+    "`file` must end": "`FILE` must end",
+    "`kind` must be one of": "`--kind` must be one of",
+    "`kinds` must be one of": "`--kind` must be one of",
+    "`loss` must be positive": "`loss` must be positive",
+    "say drop_duplicates=True to leave them out": "say --drop-duplicates to leave them out",
+    "say kind='features' for": "say --kind features for",
+    "state kind= as one of gram": "state --kind as one of gram",
+    "state kind=, or save it; name one as kind=.": "state --kind, or save it; name one as --kind.",
+    "written as kind=number,n=number, not `kind=3`": "written as kind=number,n=number, not `kind=3`",
+    "mankind=True is another word": "mankind=True is another word",
+    "write it with index=False": "write it with index=False",
+    "`kind` must be None: it is": "`--kind` must be left out: it is",
+}
+
+
+@pytest.mark.parametrize("said", TYPED)
+def test_messages_name_what_the_user_types(said):
+    parameters = [
+        Parameter("source", ["source"], "INPUT"),
+        Parameter("file", ["file"]),
+        Parameter("kind", ["--kind"]),
+        Parameter("n", ["--n"]),
+        Parameter("drop_duplicates", ["--drop-duplicates"]),
+    ]
+    with console.command(parameters):
+        assert console.as_typed(said) == TYPED[said]
+    assert console.as_typed(said) == said
 
 
 def planned(available, **options):
@@ -241,6 +321,21 @@ def test_same_seed_writes_the_same_numbers_another_seed_others_and_the_users_fil
     assert not [name for name in one if one[name] == other[name]]
     assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "notes.txt"])
     assert (out / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("value", [0.5, 0.9])
+def test_a_table_in_which_an_exponent_differs_says_what_is_compared(monkeypatch, capsys, unchecked, value):
+    monkeypatch.setenv("COLUMNS", "150")
+    at = np.array([1.0, 2.0, 4.0])
+    curve = results.LearningCurve("n", at, at)
+    measured = results.Estimate(value, value - 0.1, value + 0.1, window=(1.0, 4.0))
+    predicted = results.Estimate.exact(0.5)
+    one = results.Comparison("digits", "resolution_n", curve, curve, measured, predicted, "n")
+    exponents = dict.fromkeys(("alpha_kappa", "alpha_pivots", "beta", "rule_n", "rule_k"), predicted)
+    command._show(Console(), verify.Verification("digits", "d", (one,), (), None, exponents, {}))
+    out = plain(capsys.readouterr().out)
+    assert ("exponent above the prediction by 0.400 ± 0.100" in out) is (value == 0.9)
+    assert (command.DIFFERS in out) is (value == 0.9)
 
 
 # Predictions
@@ -333,34 +428,49 @@ def test_predict_takes_every_kind_of_input(regimes, sample, monkeypatch, argumen
     assert sorted(path.name for path in (sample / "regimes-predict").iterdir()) == PREDICTED
 
 
+@pytest.mark.parametrize("power", [True, False])
+def test_predict_stars_no_exponent_of_a_power_law_where_there_is_none(regimes, tmp_path, power):
+    rank = np.arange(1, 2001.0)
+    np.save(tmp_path / "list.npy", rank**-1.5 if power else np.exp(-rank / 80))
+    code, out, _ = regimes("predict", tmp_path / "list.npy", "--n", 10, "--out", tmp_path / "out")
+    assert code == 0
+    assert ("Verdict: no power law" in plain(out)) is not power
+    stars = re.findall(
+        r"^ ?\* +(alpha|beta|resolution n|resolution k|variance n|variance k) ", plain(out), re.MULTILINE
+    )
+    four = ["alpha", "beta", "resolution n", "resolution k"]
+    assert stars == [*(four if power else []), "variance n", "variance k"]
+    assert ("No star at alpha, beta and the resolution-limited exponents" in plain(out)) is not power
+
+
 BAD_PREDICT = {
-    "nope": "`source` must be one of photographs, digits",
+    "nope": "`INPUT` must be one of photographs, digits",
     "none.npy": "there is no file 'none.npy'",
     "model.pkl": "a pickle runs code when it is opened and is not read",
     "few.npy": "few.npy has 50 samples; at least 100 are needed",
     "gram.npy --targets short.npy": "expected 120 rows, got shape (60,)",
-    "gram.npy --targets targets.csv --column mass": "`column`: the targets have no 'mass'; there is size, cost",
-    "gram.npy --kernel rbf": "`kernel` must be None: this source is a Gram matrix already",
-    "gram.npy --depth 3": "`depth` is no option of this kernel: no kernel is made here",
-    "x.csv --kind features": "`targets` are needed for x: the kernel has rank 3",
-    "gram.npy --n 20,10": "`n` must be positive and strictly increasing, got 20, 10",
-    "gram.npy --n ten": "`n` must be numbers separated by commas, got 'ten'",
-    "gram.npy --k 0": "`k` must be positive, got 0",
-    "gram.npy --noise -1": "`noise` must be finite and at least 0",
-    "gram.npy --level 90": "`level` must lie between 0 and 1, got 90",
-    "gram.npy --seed -1": "`seed` must be at least 0, got -1",
-    "gram.npy --size 3": "`size` must be at least 100, got 3",
-    "gram.npy --memory 0.0001": "`memory` is 100 kB, but the analysis of 100 samples holds",
-    "gram.npy --samples 300": "`samples` belongs to a list of eigenvalues",
-    "gram.npy --kind graph": "`kind` must be one of gram, features, inputs, eigenvalues; got 'graph'",
-    "x.csv --kernel tanh": "`kernel` must be one of ntk, nngp, laplace",
-    "x.csv --kernel rbf --depth 3": "`depth` is no option of this kernel: rbf takes no options",
-    "x.csv --kernel laplace --length 0": "`length` must be finite and more than 0",
-    "x.csv --kernel chi2": "`kernel` failed on inputs of shape",
-    "x.csv --activation tanh": "`activation` must be one of relu, erf, gelu, step; got 'tanh'",
-    "eigenvalues.npy --samples 100": "`samples` is 100, but",
-    "eigenvalues.npy --targets short.npy": "`targets` need samples",
-    "eigenvalues.npy --kernel rbf": "`kernel` must be None: a list of eigenvalues",
+    "gram.npy --targets targets.csv --column mass": "`--column`: the targets have no 'mass'; there is size, cost",
+    "gram.npy --kernel rbf": "`--kernel` must be left out: this source is a Gram matrix already",
+    "gram.npy --depth 3": "`--depth` is no option of this kernel: no kernel is made here",
+    "x.csv --kind features": "`--targets` are needed for x: the kernel has rank 3",
+    "gram.npy --n 20,10": "`--n` must be positive and strictly increasing, got 20, 10",
+    "gram.npy --n ten": "`--n` must be numbers separated by commas, got 'ten'",
+    "gram.npy --k 0": "`--k` must be positive, got 0",
+    "gram.npy --noise -1": "`--noise` must be finite and at least 0",
+    "gram.npy --level 90": "`--level` must lie between 0 and 1, got 90",
+    "gram.npy --seed -1": "`--seed` must be at least 0, got -1",
+    "gram.npy --size 3": "`--size` must be at least 100, got 3",
+    "gram.npy --memory 0.0001": "`--memory` is 100 kB, but the analysis of 100 samples holds",
+    "gram.npy --samples 300": "`--samples` belongs to a list of eigenvalues",
+    "gram.npy --kind graph": "`--kind` must be one of gram, features, inputs, eigenvalues; got 'graph'",
+    "x.csv --kernel tanh": "`--kernel` must be one of ntk, nngp, laplace",
+    "x.csv --kernel rbf --depth 3": "`--depth` is no option of this kernel: rbf takes no options",
+    "x.csv --kernel laplace --length 0": "`--length` must be finite and more than 0",
+    "x.csv --kernel chi2": "`--kernel` failed on inputs of shape",
+    "x.csv --activation tanh": "`--activation` must be one of relu, erf, gelu, step; got 'tanh'",
+    "eigenvalues.npy --samples 100": "`--samples` is 100, but",
+    "eigenvalues.npy --targets short.npy": "`--targets` need samples",
+    "eigenvalues.npy --kernel rbf": "`--kernel` must be left out: a list of eigenvalues",
 }
 
 
@@ -374,7 +484,7 @@ def test_bad_input_of_predict_is_refused_before_anything_is_printed_or_written(r
 
 def test_folder_that_predict_cannot_write_to_is_refused_before_the_work(regimes, sample):
     result = regimes("predict", sample / "gram.npy", "--out", sample / "targets.csv" / "below")
-    assert_refused(result, "`out`: cannot write to")
+    assert_refused(result, "`--out`: cannot write to")
 
 
 # The theory
@@ -511,28 +621,28 @@ def test_phase_map_is_drawn_and_its_phases_printed(regimes, tmp_path, ending):
 BAD_THEORY = {
     "": "give exactly one of `--alpha`, `--sphere`, `--torus` and `--hypercube`.",
     "--alpha 1 --sphere 3": "`--hypercube`; got --alpha and --sphere.",
-    "--alpha 0": "`alpha` must be",
-    "--alpha 1 --beta -1": "`beta` must be",
-    "--alpha 1 --modes 0": "`modes` must be",
-    "--alpha 1 --ridge -1": "`ridge` must be finite and not negative, got -1",
-    "--alpha 1 --noise -0.5": "`noise` must be finite and not negative, got -0.5",
-    "--alpha 1 --time 0": "`time` must be positive, got 0",
-    "--alpha 1 --time nan": "`time` must be positive, got nan",
-    "--alpha 1 --kernel ntk": "`kernel` describes a kernel of inputs",
-    "--alpha 1 --depth 3": "`depth` describes a kernel of inputs",
-    "--sphere 3 --kernel laplace --depth 3": "`depth` is no option of laplace, which takes length.",
-    "--torus 1 --kernel poisson --ratio 1": "`ratio` must be",
-    "--alpha 1 --n ten": "`n` must be numbers separated by commas, got 'ten'",
-    "--alpha 1 --k 10;20": "`k` must be numbers separated by commas, got '10;20'",
-    "--alpha 1 --n -5": "`n` must be positive, got -5",
-    "--alpha 1 --n 10 --k 0": "`k` must be positive, got 0",
-    "--alpha 1 --n nan": "`n` must not be NaN",
-    "--alpha 1 --n 10.5 --k 20 --duality": "`duality` needs whole numbers `n` and `k`",
-    "--sphere 0": "`dim` must be at least 1, got 0",
-    "--sphere 3 --kernel tanh": "`kernel` must be one of ntk, nngp, arc-cosine, laplace, matern, gaussian; got 'tanh'",
-    "--torus 1 --kernel ntk": "`kernel` must be one of ornstein-uhlenbeck, bernoulli, poisson; got 'ntk'",
-    "--sphere 3 --kernel laplace --length 0": "`length` must be",
-    "--sphere 3 --activation tanh": "`activation` must be one of relu, erf, gelu, step; got 'tanh'",
+    "--alpha 0": "`--alpha` must be",
+    "--alpha 1 --beta -1": "`--beta` must be",
+    "--alpha 1 --modes 0": "`--modes` must be",
+    "--alpha 1 --ridge -1": "`--ridge` must be finite and not negative, got -1",
+    "--alpha 1 --noise -0.5": "`--noise` must be finite and not negative, got -0.5",
+    "--alpha 1 --time 0": "`--time` must be positive, got 0",
+    "--alpha 1 --time nan": "`--time` must be positive, got nan",
+    "--alpha 1 --kernel ntk": "`--kernel` describes a kernel of inputs",
+    "--alpha 1 --depth 3": "`--depth` describes a kernel of inputs",
+    "--sphere 3 --kernel laplace --depth 3": "`--depth` is no option of laplace, which takes length.",
+    "--torus 1 --kernel poisson --ratio 1": "`--ratio` must be",
+    "--alpha 1 --n ten": "`--n` must be numbers separated by commas, got 'ten'",
+    "--alpha 1 --k 10;20": "`--k` must be numbers separated by commas, got '10;20'",
+    "--alpha 1 --n -5": "`--n` must be positive, got -5",
+    "--alpha 1 --n 10 --k 0": "`--k` must be positive, got 0",
+    "--alpha 1 --n nan": "`--n` must not be NaN",
+    "--alpha 1 --n 10.5 --k 20 --duality": "`--duality` needs whole numbers `--n` and `--k`",
+    "--sphere 0": "`--sphere` must be at least 1, got 0",
+    "--sphere 3 --kernel tanh": "`--kernel` must be one of ntk, nngp, arc-cosine, laplace, matern, gaussian; got",
+    "--torus 1 --kernel ntk": "`--kernel` must be one of ornstein-uhlenbeck, bernoulli, poisson; got 'ntk'",
+    "--sphere 3 --kernel laplace --length 0": "`--length` must be",
+    "--sphere 3 --activation tanh": "`--activation` must be one of relu, erf, gelu, step; got 'tanh'",
 }
 
 
@@ -546,12 +656,12 @@ def test_bad_options_of_theory_are_refused_before_anything_is_printed_or_written
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ("--figure new/map.gif", "`figure` must end in .png, .svg, .pdf, got "),
-        ("--table new/t.xlsx", "`table` must end in .csv, .parquet, got "),
-        ("--table new/t.csv --figure new/map", "`figure` must end in"),
-        ("--figure new/map.png --table new/t", "`table` must end in"),
-        ("--figure file/map.png", "`figure`: cannot write to"),
-        ("--table file/below/t.csv", "`table`: cannot write to"),
+        ("--figure new/map.gif", "`--figure` must end in .png, .svg, .pdf, got "),
+        ("--table new/t.xlsx", "`--table` must end in .csv, .parquet, got "),
+        ("--table new/t.csv --figure new/map", "`--figure` must end in"),
+        ("--figure new/map.png --table new/t", "`--table` must end in"),
+        ("--figure file/map.png", "`--figure`: cannot write to"),
+        ("--table file/below/t.csv", "`--table`: cannot write to"),
     ],
 )
 def test_figures_and_tables_that_cannot_be_written_are_refused_before_the_work(

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import re
 
@@ -48,6 +49,36 @@ def test_ranks_are_errors_of_the_log_loss_on_the_larger_half_fitted_on_the_small
     miss = np.log(one.predict(n=whole.curve.scales["n"][~seen]).loss / whole.curve.loss[~seen])
     (rank,) = [rank for rank in whole.ranks if rank.law == "power"]
     assert rank.error.value == pytest.approx(np.sqrt(np.mean(miss**2)), rel=1e-6)
+
+
+def test_the_choice_is_told_with_its_reason_and_beside_what_makes_the_forecast(whole):
+    errors = {rank.law: f"{rank.error.value:.3g}" for rank in whole.ranks}
+    assert whole.choice == (
+        f"hestness is chosen, the closest of {len(errors) - 1} laws: its error at the sizes held out is "
+        f"{errors['hestness']}. The tail, a fit to the end of the curve alone and no law of all of it (error "
+        f"{errors['tail']}), makes the forecast beyond the points."
+    )
+    asked = curve_fits.analyse(planted(), "power", bootstrap=0)
+    assert asked.choice.startswith("power is the only law: its error at the sizes held out is ")
+    assert asked.choice.endswith("came closer.")
+    unranked = curve_fits.analyse(planted(), holdout=0, bootstrap=0)
+    assert unranked.choice == (
+        "hestness is the law that the points support most (Akaike's criterion); it was not tried out on sizes held out."
+    )
+    assert curve_fits.failed(planted(), "no reason").choice == ""
+
+
+def test_a_law_that_is_not_the_closest_is_chosen_among_ties_and_says_so():
+    """The points are those of a power law, and an offset that goes to 0 errs as little."""
+    (curve,) = curves.read({"n": N, "loss": A * N**-B * np.exp(0.01 * np.random.default_rng(4).standard_normal(10))})
+    found = curve_fits.analyse(curve, ["power", "hestness"], bootstrap=0)
+    assert found.fit.law.name == "power"
+    errors = {"hestness": Estimate(0.0730, 0, 1), "power": Estimate(0.0734, 0, 1)}
+    ranks = [curve_fits.Rank(name, error, 0.5, Status.CONVERGED) for name, error in errors.items()]
+    assert dataclasses.replace(found, ranks=tuple(ranks)).choice == (
+        "power is chosen: its error at the sizes held out, 0.0734, is within 1% of the least, 0.073 of hestness, and "
+        "of such laws it is the one that all points support most (Akaike's criterion)."
+    )
 
 
 def test_a_law_that_could_not_be_scored_is_never_chosen_before_one_that_was():

@@ -178,6 +178,41 @@ def test_repeated_places_are_averaged_with_the_error_of_their_mean():
     assert line.stderr is None  # two say too little
 
 
+def test_a_scale_that_is_infinite_throughout_is_held_there():
+    """Sweeps write k = inf for the kernel itself; all of its rows were left out once."""
+    curve = one({"n": N, "k": np.inf, "loss": LOSS})
+    assert curve.varying == ("n",)
+    assert curve.notes == ()
+    (line,) = curve.lines()
+    assert line.fixed == {"k": np.inf}
+    assert np.array_equal(line.loss, LOSS)
+
+
+def test_infinite_and_finite_sizes_together_make_no_curve_and_the_way_out_is_said():
+    both = {"n": np.tile(N, 2), "k": np.repeat([64, np.inf], 5), "loss": np.tile(LOSS, 2)}
+    curve = one(both)
+    assert len(curve.loss) == 5
+    assert curve.notes == (
+        "5 of 10 rows left out: k is infinite there and finite in others; with `by` as the column of k each of its "
+        "values makes a curve",
+    )
+    assert [part.scales["k"][0] for part in curves.read(both, by="k")] == [64, np.inf]
+
+
+def test_numbers_with_a_percent_sign_are_refused_with_what_to_write():
+    with pytest.raises(ValueError, match=r"that of row 2 is '12\.5 %'; write percent as bare numbers or as fractions"):
+        curves.read({"n": [1, 2], "loss": ["13", "12.5 %"]})
+
+
+def test_a_table_without_header_is_refused_unless_its_columns_are_named_by_number(tmp_path):
+    path = tmp_path / "bare.csv"
+    pd.DataFrame({"n": N, "loss": LOSS}).to_csv(path, index=False, header=False)
+    with pytest.raises(ValueError, match="its first line must name the columns, but holds numbers only: write such"):
+        curves.read(path)
+    (curve,) = curves.read(path, x="n=0", y="1")
+    assert np.array_equal(curve.loss, LOSS)
+
+
 # Bad input
 
 BAD = {

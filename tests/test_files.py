@@ -1,5 +1,6 @@
 import email.message
 import gc
+import gzip
 import io
 import json
 import re
@@ -91,7 +92,13 @@ BAD = {
     "blank": (".csv", b"\n\n", "could not be read as .csv"),
     "header only": (".csv", b"a,b,c\n", "holds no rows"),
     "ragged": (".csv", b"a,b\n1,2\n3,4,5,6\n", "could not be read as .csv"),
-    "not text": (".csv", bytes(range(128, 256)), "could not be read as .csv"),
+    "not text": (".csv", bytes(range(128, 256)), "as .csv: it holds bytes that are no text"),
+    "not text further down": (".csv", b"a,b\n1,2\n3,\xff\n", "as .csv: it holds bytes that are no text"),
+    "binary": (".csv", bytes(range(256)) * 20, "as .csv: it holds bytes that are no text"),
+    "binary gz": (".csv.gz", gzip.compress(bytes(range(256)) * 20), "it holds bytes that are no text"),
+    "semicolons": (".csv", b"n;loss\n1;2\n", "its columns are separated by ';'; write commas"),
+    "no header, labels": (".csv", b"5.1,3.5,cat\n4.9,3.0,dog\n", "name the columns, but holds numbers such as 5.1"),
+    "no header, a gap": (".csv", b"5.1,,1.4\n4.9,3.0,1.2\n", "name the columns, but holds numbers such as 5.1"),
     "text as npy": (".npy", b"a,b\n1,2\n", "could not be read as .npy"),
     "text as npz": (".npz", b"a,b\n1,2\n", "could not be read as .npz"),
     "cut npz": (".npz", b"PK\x03\x04 and no more", "could not be read as .npz"),
@@ -134,7 +141,7 @@ def test_archive_of_nothing_is_refused(tmp_path):
 def test_missing_file_and_folder_are_refused(tmp_path):
     unread("there is no file", tmp_path / "none.csv")
     (tmp_path / "folder.csv").mkdir()
-    unread("there is no file", tmp_path / "folder.csv")
+    unread("folder.csv' is a folder; name a file, .npy, .npz, .csv or .parquet", tmp_path / "folder.csv")
 
 
 # Tables
@@ -149,6 +156,14 @@ def test_table_is_read_with_and_without_header(tmp_path, header, headings):
     table = files.read_file(path)
     assert list(table) == headings
     assert np.array_equal(table.to_numpy(), X)
+
+
+def test_columns_may_be_counted_beside_some_with_names(tmp_path):
+    for first in (0, 1):
+        pd.DataFrame(X, columns=range(first, first + 3)).assign(label="cat").to_csv(tmp_path / "mine.csv", index=False)
+        table = files.read_file(tmp_path / "mine.csv")
+        assert list(table) == [*(str(first + i) for i in range(3)), "label"]
+        assert len(table) == len(X)
 
 
 @pytest.mark.parametrize("label", [*files.LABEL_NAMES, "Label", "TARGET"])
@@ -178,7 +193,9 @@ def test_missing_values_of_a_table_are_nan():
 def test_columns_of_words_are_refused():
     table = pd.DataFrame({"a": [1, 2], "b": ["red", "blue"], "c": ["x", "y"]})
     assert files.words(table) == ["b", "c"]
-    refused("its columns must be numbers, .* look at b, c$", files.columns, table)
+    refused("its columns must be numbers, .* look at b, c, which holds 'red'$", files.columns, table)
+    percent = pd.DataFrame({"a": ["12.5", "12.5 %"]})
+    refused("its columns must be numbers, .* look at a, which holds '12.5 %'$", files.columns, percent)
     refused("its columns must be numbers, .* look at none$", files.columns, pd.DataFrame({"y": [1, 2]}))
 
 

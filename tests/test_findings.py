@@ -74,8 +74,8 @@ def test_four_regimes_say_which_agree(tmp_path, monkeypatch, unchecked):
     assert one.verdict == (
         "1 of 2 measured regimes agree with what the spectrum predicts; 1 of 1 checks of the duality of n and k hold.",
         "digits: resolution-limited in n as predicted.",
-        "digits, resolution-limited in k: exponent above the prediction by 0.400; predicted 0.500, measured 0.900 "
-        "[0.800, 1.000].",
+        "digits, resolution-limited in k: exponent above the prediction by 0.400 ± 0.100; predicted 0.500, measured "
+        "0.900 [0.800, 1.000].",
         "digits, duality: beta is small; kappa/pivots = 0.9.",
     )
     assert [claim.what for claim in one.claims] == ["digits: losses"]
@@ -128,7 +128,8 @@ def test_fit_and_plan_say_law_and_scale(tmp_path, regimes, monkeypatch, curve):
     (fit,), (plan,) = findings.read(tmp_path / "fit"), findings.read(tmp_path / "plan")
     assert fit.experiment == "fit"
     assert fit.verdict[0] == "c.csv: of the laws tried, power is chosen, with a = 3, b = 0.5 (90% intervals, 9 points)."
-    assert fit.verdict[1].startswith("On the sizes that were held out power came closest, with an error of ")
+    assert fit.verdict[1].startswith("power is the only law: its error at the sizes held out is ")
+    assert len(fit.verdict) == 2
     assert {table.name for table in fit.tables} == {"ranking", "parameters", "points", "forecast"}
     assert plan.experiment == "plan"
     assert plan.verdict[0].startswith("c.csv: a loss of 0.03 needs n = 1e+04")
@@ -146,9 +147,24 @@ def test_many_curves_are_counted():
     assert sayings.verdict("fit", content, {}, ()) == (
         "6 curves: 5 converged, 1 failed.",
         "Chosen most often: m4 (5).",
-        "On the sizes that were held out m4 came closest, with a median error of 0.03 in the logarithm of the loss "
-        "(mean rank 1.20 over 5 curves).",
+        "Over all curves, m4 has the best rank of the laws on the sizes held out: mean rank 1.20 over 5 curves, median "
+        "error 0.03 in the logarithm of the loss. Each curve has the law chosen on its own sizes.",
     )
+
+
+def test_a_tail_that_ranks_first_is_no_second_choice():
+    """The report once said "m4 is chosen" and "tail came closest" in two lines without a word between them."""
+    rows = [
+        {"law": "tail", "mean_rank": 1.0, "median_error": 0.02, "fitted": 1, "first": 1},
+        {"law": "m4", "mean_rank": 2.0, "median_error": 0.03, "fitted": 1, "first": 0},
+    ]
+    one = {"status": "converged", "law": "m4", "name": "a", "notes": [], "points": 9, "parameters": {}}
+    content = {"curves": [one], "settings": {"level": 0.9}, "laws": rows}
+    told = " ".join(sayings.verdict("fit", content, {}, ()))
+    assert "Of the laws, m4 came closest to the sizes held out, with an error of 0.03 in" in told
+    assert "The tail, a fit to the end of the curve alone and no law of all of it (error 0.02), makes" in told
+    content["curves"] = [one | {"choice": "m4 is chosen, and why."}]
+    assert sayings.verdict("fit", content, {}, ())[1:] == ("m4 is chosen, and why.",)
 
 
 def test_verdicts_tell_what_an_undecided_curve_may_be():

@@ -284,6 +284,16 @@ def test_list_of_the_population_is_a_spectrum():
     assert any("--samples N" in text for text in found.warnings)
 
 
+def test_no_exponent_of_a_power_law_is_quoted_where_there_is_none():
+    found = predict.predict(np.arange(1, 401.0) ** -1.5, n=[10], draws=20)
+    four = {"alpha", "beta", "resolution_n", "resolution_k"}
+    for holds, quoted in ((True, four), (None, four), (False, set())):
+        one = dataclasses.replace(found, law=found.law.__class__(holds, "a reason", *([np.empty(0)] * 4), 0.9))
+        stars = {reading.quantity for reading in predict.all_readings(one) if reading.default}
+        assert stars & four == quoted
+        assert stars >= {"variance_n", "variance_k"}  # 1 for any spectrum
+
+
 def test_list_of_a_gram_matrix_is_corrected_for_the_sample():
     values = np.sort(np.linalg.eigvalsh(GRAM))[::-1] / N
     found = run(inputs.read(values), samples=N)

@@ -126,8 +126,8 @@ def comparison(measured, predicted, losses=(1.0, 1.0)):
     [
         (Estimate(0.5, 0.4, 0.6), (1.0, 1.05), "agrees"),
         (Estimate(0.5, 0.4, 0.6), (1.0, 1.5), "exponent agrees, losses differ by 50%"),
-        (Estimate(0.8, 0.7, 0.9), (1.0, 1.0), "exponent above the prediction by 0.300"),
-        (Estimate(0.2, 0.1, 0.3), (1.0, 1.5), "exponent below the prediction by 0.300, losses differ by 50%"),
+        (Estimate(0.8, 0.7, 0.9), (1.0, 1.0), "exponent above the prediction by 0.300 ± 0.112"),
+        (Estimate(0.2, 0.1, 0.3), (1.0, 1.5), "exponent below the prediction by 0.300 ± 0.112, losses differ by 50%"),
         (
             Estimate(math.nan, math.nan, math.nan),
             (1.0, 1.0),
@@ -144,6 +144,15 @@ def test_a_wide_interval_is_undecided_and_an_extrapolation_says_so():
     assert wide.verdict == "undecided: the measured exponent is uncertain by 1.6"
     beyond = dataclasses.replace(comparison(Estimate(0.5, 0.4, 0.6), Estimate.exact(0.5)), resolved=2.0)
     assert beyond.verdict == "agrees; extrapolated beyond 2"
+
+
+def test_a_difference_of_overlapping_intervals_is_shown_beyond_its_own_half_width():
+    """Half-widths of 0.03 and 0.04 make 0.05 for the difference, which 0.0502 exceeds, although they overlap."""
+    one = comparison(Estimate(0.4498, 0.4198, 0.4798), Estimate(0.5, 0.46, 0.54))
+    assert one.measured_exponent.overlaps(one.predicted_exponent)
+    assert one.allowed == pytest.approx(0.05)
+    assert not one.exponent_agrees
+    assert one.verdict == "exponent below the prediction by 0.0502 ± 0.0500"  # and not 0.050 ± 0.050
 
 
 def test_exponents_that_only_touch_do_not_agree():

@@ -169,7 +169,7 @@ def test_the_command_writes_what_it_found(regimes, monkeypatch, tmp_path):
 def test_the_command_refuses_before_it_begins(regimes, tmp_path):
     code, _, error = regimes("network", "resolution", "--dims", "2,x", "--out", tmp_path / "out")
     assert code == 2
-    assert "`dims` must be numbers" in error
+    assert "`--dims` must be numbers" in error
     assert not (tmp_path / "out").exists()
 
 

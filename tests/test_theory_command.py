@@ -36,6 +36,13 @@ def test_folder_holds_the_figure_the_tables_and_the_record(made):
     assert not {"out", "figure", "table"} & set(record["settings"])
 
 
+def test_the_map_in_the_svg_is_a_picture_of_its_thousands_of_cells(made):
+    """It took 1.2 MB as paths."""
+    drawing = made[1] / "theory.svg"
+    assert drawing.stat().st_size < 300_000
+    assert "<image" in drawing.read_text()
+
+
 def test_numbers_in_the_tables_are_those_of_the_library(made):
     spectrum = spectra.power_law(0.7, 1.5, modes=1e4)
     folder = made[1]

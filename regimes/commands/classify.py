@@ -48,6 +48,9 @@ def classify(
     Variance-limited, resolution-limited, crossover, interpolation peak, small data, noise floor, ridge- or
     time-limited, or undecided between those that remain.
     """
+    tables.present(source)
+    if spectrum is not None:
+        _check_spectrum(spectrum)
     from regimes import _checks, classify, curves
 
     held = tables.values("fixed", fixed)
@@ -116,14 +119,18 @@ def _verdicts(one: Any, held: dict[str, float], options: dict[str, Any], classif
     return made
 
 
+def _check_spectrum(path: Path) -> None:
+    from regimes import files
+
+    files.check_path(path, argument="spectrum", endings=files.TABLES)
+
+
 def _spectrum(path: Path) -> Any:
     import numpy as np
 
     from regimes import files
     from regimes.spectrum import Spectrum
 
-    if path.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"`spectrum` must be a .csv or .parquet file, got {str(path)!r}.")
     frame = files.read_file(path, argument="spectrum")
     missing = [name for name in ("eigenvalue", "power") if name not in frame]
     if missing:
@@ -149,7 +156,8 @@ def _dimension(text: str, seed: int) -> Any:
     try:
         x = inputs.read(text, kind="inputs", seed=seed).array
     except ValueError as error:
-        raise ValueError(f"`dim` must be a number or a file of inputs: {error}") from None
+        why = str(error).removeprefix("`source`").lstrip(": ")
+        raise ValueError(f"`dim` must be a number or a file of inputs: {why}") from None
     return dimension.intrinsic_dimension(x, seed=seed)
 
 

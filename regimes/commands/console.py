@@ -1,7 +1,9 @@
 """What all commands print with: tables, progress, numbers with their intervals; and checks before the work begins."""
 
 import contextlib
+import contextvars
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,56 @@ STOPPED = "Stopped. What a run keeps with --checkpoint FOLDER, where it has that
 """Said after Ctrl-C."""
 
 
+_TYPED: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("typed", default={})  # noqa: B039
+
+
+@contextlib.contextmanager
+def command(parameters: Sequence[Any]) -> Iterator[None]:
+    """While a command runs: messages name its options and arguments as the user types them.
+
+    Args:
+        parameters: of the command, with `name` (the Python name), `opts` and, for an argument, `metavar`.
+    """
+    names = {}
+    for one in parameters:
+        options = [text for text in one.opts if text.startswith("--")]
+        names[one.name] = options[0] if options else (one.metavar or one.name.upper()).strip("[].")
+    before = _TYPED.set(names)
+    try:
+        yield
+    finally:
+        _TYPED.reset(before)
+
+
+def as_typed(text: str) -> str:
+    """A message of the library with the Python arguments in it as options and arguments of the command that runs.
+
+    `drop_duplicates`, drop_duplicates=True and kind='features' become `--drop-duplicates`, --drop-duplicates and
+    --kind features.
+    """
+    names = _TYPED.get()
+    one = {name: names.get(name) or names.get(name.removesuffix("s"), name) for name in re.findall(r"`(\w+)`", text)}
+    text = re.sub(r"`(\w+)`", lambda found: f"`{one[found[1]]}`", text)
+    for name, typed in names.items():
+        if typed.startswith("--"):
+            value = r"=(?:True\b|'([^']*)'|(?=[\s.;,)]|$))"
+            text = re.sub(rf"(?<![\w`,=-]){name}{value}", rf"{typed} \1", text)
+            text = re.sub(rf"{typed} (?=[\s.;,)]|$)", typed, text)  # no value, no space
+    return text.replace("must be None", "must be left out") if names else text
+
+
+def present(source: str, argument: str) -> None:
+    """Refuse a file of data that is not there before the heavy imports; names of built-in and OpenML data pass.
+
+    Raises:
+        ValueError: a folder, an unknown ending, a file that is missing or empty.
+    """
+    from regimes import files, tasks
+
+    if source not in tasks.BUILT_IN and not source.startswith(files.OPENML):
+        files.check_path(source, argument=argument, built_in=tasks.BUILT_IN)
+
+
 def say(console: Console, text: Any) -> None:
     """A line of plain text, never taken for markup."""
     console.print(escape(str(text)), highlight=False, soft_wrap=True)
@@ -24,7 +76,7 @@ def say(console: Console, text: Any) -> None:
 def warn(console: Console, texts: Sequence[str]) -> None:
     """Warnings, a line each, and an empty line after them."""
     for text in texts:
-        console.print(f"[bold]Warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
+        console.print(f"[bold]Warning:[/] {escape(as_typed(text))}", highlight=False, soft_wrap=True)
     if texts:
         console.print()
 
@@ -49,7 +101,7 @@ def save(result: Any, figure: Any, folder: Path, settings: Mapping[str, Any]) ->
     record = {**about, "settings": dict(settings), **result.record()}
     writers: dict[str, Callable[[Path], Any]] = {
         f"{result.name}.png": lambda path: figure.savefig(path, format="png", dpi=200),
-        f"{result.name}.svg": lambda path: figure.savefig(path, format="svg"),
+        f"{result.name}.svg": lambda path: figure.savefig(path, format="svg", dpi=200),
         "run.json": lambda path: folders.write_json(path, record),
     }
     for name, frame in frames.items():

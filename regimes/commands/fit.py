@@ -13,6 +13,11 @@ from regimes.commands import console, tables
 
 SHOWN = 3
 """Up to so many curves are shown one by one; more of them in one table."""
+MANY = (
+    "Each curve has the law chosen on its own held-out sizes; this table is over all curves. The tail, a fit to the "
+    "end of a curve alone, makes forecasts and is no law to choose."
+)
+"""Said of many curves."""
 _TAKEN = (
     "law", "rank", "held_out_error", "low", "high", "best_in", "fitted_up_to", "chosen", "status", "points", "notes",
     "parameter", "value", "level", "method", "loss", "stderr", "residual", "held_out", "extrapolated",
@@ -48,6 +53,7 @@ def fit(
 
     Writes fit.png and .svg, ranking.csv, parameters.csv, points.csv, forecast.csv and run.json to the folder.
     """
+    tables.present(source)
     from regimes import curves
 
     places = console.numbers("at", at) or None
@@ -94,8 +100,7 @@ def _analysed(found: Sequence[Any], law: Any, source: str, options: dict[str, An
 
 def _show(screen: Console, one: Any, places: Sequence[float] | None) -> None:
     """One curve: ranks, parameters, forecast, warnings."""
-    scales = ", ".join(f"{name} {values.min():g} to {values.max():g}" for name, values in one.curve.scales.items())
-    console.say(screen, f"{one.curve.name}: {len(one.curve.loss)} points, {scales}\n")
+    console.say(screen, f"{one.curve.name}: {len(one.curve.loss)} points, {_scales(one.curve)}\n")
     if one.ranks:
         share = f"{one.level:.0%} interval"
         title = f"Error of the log loss beyond {one.along} = {one.split:g}, fitted up to there"
@@ -111,6 +116,8 @@ def _show(screen: Console, one: Any, places: Sequence[float] | None) -> None:
                 rank.status.name.lower().replace("_", " "),
             )
         screen.print(table)
+    if one.choice:
+        console.say(screen, f"{'* ' * bool(one.ranks)}{one.choice}\n")
     if one.status == "failed":
         console.warn(screen, one.notes)
         console.say(screen, f"{one.curve.name} could not be fitted.\n")
@@ -132,6 +139,13 @@ def _show(screen: Console, one: Any, places: Sequence[float] | None) -> None:
     screen.print(table)
     console.say(screen, f"by {forecast.method}\n")
     console.warn(screen, one.notes)
+
+
+def _scales(curve: Any) -> str:
+    """Which scales vary, and where the others are held."""
+    held = [f"{name} held at {values[0]:g}" for name, values in curve.scales.items() if name not in curve.varying]
+    vary = [f"{name} {curve.scales[name].min():g} to {curve.scales[name].max():g}" for name in curve.varying]
+    return ", ".join(vary + held)
 
 
 def _show_many(screen: Console, results: Sequence[Any], rows: int = 40) -> None:
@@ -159,6 +173,7 @@ def _show_many(screen: Console, results: Sequence[Any], rows: int = 40) -> None:
                 f"{row['fitted']} of {len(results)}",
             )  # fmt: skip
         screen.print(table)
+        console.say(screen, f"{MANY}\n")
     counts = {word: sum(one.status == word for one in results) for word in ("converged", "doubtful", "failed")}
     console.say(screen, ", ".join(f"{many} {word}" for word, many in counts.items() if many) + "\n")
 
@@ -280,6 +295,7 @@ def _write(results: Sequence[Any], frames: dict[str, Any], folder: Path, setting
                 "points": len(one.curve.loss),
                 "status": one.status,
                 "law": None if one.fit is None else one.fit.law.name,
+                "choice": one.choice,
                 "parameters": {}
                 if one.fit is None
                 else {name: [e.value, e.low, e.high] for name, e in one.fit.estimates.items()},

@@ -50,6 +50,7 @@ def plan(
     Laws are ranked on the largest sizes first; the table shows all of them, so that what depends on the choice of the
     law is seen to do so.
     """
+    tables.present(source)
     from regimes import _checks, curve_fits, curves
 
     target = _checks.number("target", target, low=0, strict=True)
@@ -59,8 +60,9 @@ def plan(
     scales = tuple(found[0].scales)
     for name in {**prices, **held}:
         _checks.choice("price" if name in prices else "given", name, scales)
-    for name, value in {**prices, **held}.items():
-        _checks.number(name, value, low=0, strict=True)
+    for argument, numbers in (("price", prices), ("given", held)):
+        for name, value in numbers.items():
+            _checks.number(f"{argument}`: `{name}", value, low=0, strict=True)
     how = None if cost is None else _checks.choice("cost", cost, ("product", "sum"))
     rows: list[dict[str, Any]] = []
     reasons: list[str] = []

@@ -66,6 +66,9 @@ def predict(
     Writes prediction.png and .svg, exponents.csv, curve.csv, eigenvalues.csv, spectrum.csv, prior.csv,
     local_exponents.csv and run.json to the folder.
     """
+    console.present(source, "source")
+    if targets is not None:
+        console.present(targets, "targets")
     from regimes import inputs, pairwise
     from regimes import predict as prediction
 
@@ -121,6 +124,12 @@ def _show(screen: Console, found: Any, readings: Any) -> None:
         for one in readings
         if one.quantity in ("alpha", "beta", "noise", "noise_level")
     )
+    if found.law.holds is False:
+        console.say(
+            screen,
+            "No star at alpha, beta and the resolution-limited exponents: there is no power law to have them, so each "
+            "value holds over its own stretch only; the local exponents below show how alpha changes.",
+        )
     console.say(screen, "* the one to quote\n  " + "\n  ".join(reasons) + "\n")
     console.say(screen, f"Verdict: {found.law}\n")
     if found.law.holds is not True and len(found.law.n):

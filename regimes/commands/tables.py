@@ -28,6 +28,17 @@ Level = Annotated[float, typer.Option(help="Coverage of intervals.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
+def present(source: str) -> None:
+    """Refuse a table that is not there before the heavy imports.
+
+    Raises:
+        ValueError: a folder, another ending, a file that is missing or empty.
+    """
+    from regimes import files
+
+    files.check_path(source, argument="source", endings=files.TABLES, what="losses")
+
+
 def named(text: str) -> Any:
     """`auto` or the laws that are named."""
     if text.strip() == "auto":
@@ -35,7 +46,10 @@ def named(text: str) -> Any:
     from regimes import laws
 
     names = [part.strip() for part in text.split(",") if part.strip()]
-    return [laws.get(name) for name in names]
+    try:
+        return [laws.get(name) for name in names]
+    except ValueError as error:
+        raise ValueError(str(error).replace("`name`", "`law`")) from None
 
 
 def values(name: str, text: str) -> dict[str, float]:

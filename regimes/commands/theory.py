@@ -232,7 +232,7 @@ def _spectrum(
             raise ValueError(f"`{option}` is no option of {name}, which takes {', '.join(kinds[name])}.")
     chosen = {option: default if shape[option] is None else shape[option] for option, default in kinds[name].items()}
     profile = getattr(profiles, name.replace("-", "_"))(**chosen)
-    dim = given[asked[0]]
+    dim = _checks.count(asked[0], given[asked[0]])
     made: Any = {"sphere": spectra.sphere, "torus": spectra.torus, "hypercube": spectra.hypercube}[asked[0]]
     spectrum = made(profile, dim, target=beta)
     exponent = 2 * profile.smoothness / dim

@@ -12,6 +12,12 @@ from rich.table import Table
 from regimes.commands import console
 
 DEFAULT_TASKS = (("photographs", "prior"), ("digits", "labels"))
+DIFFERS = (
+    "above or below the prediction by: measured less predicted exponent, ± the half-widths of both intervals added in "
+    "quadrature. It excludes zero, so the difference is significant at the level of the intervals, also where they "
+    "overlap a little; a verdict that agrees has a difference within it."
+)
+"""Said under a table in which an exponent differs."""
 
 
 def verify(
@@ -45,6 +51,8 @@ def verify(
 
     Writes four_regimes.png and .svg, points.csv, exponents.csv, duality.csv and run.json to the folder.
     """
+    for name in data or ():
+        console.present(name, "data")
     from regimes import kernels, tasks, verify
 
     network = _model(kernels, model, depth, kind, activation)
@@ -99,6 +107,8 @@ def _show(screen: Console, result: Any) -> None:
             one.verdict,
         )
     screen.print(table)
+    if any("the prediction by" in one.verdict for one in result.comparisons):
+        console.say(screen, f"{DIFFERS}\n")
     found = result.exponents
     alpha, other, beta = (console.plus_minus(found[name]) for name in ("alpha_kappa", "alpha_pivots", "beta"))
     screen.print(
