@@ -11,16 +11,17 @@ Valid as for [equivalents][regimes.equivalents].
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import interpolate, ndimage
+from scipy import interpolate, ndimage, optimize
 
 from regimes import display, dynamics, equivalents, spectra, theory
 from regimes import spectrum as spectrum_module
-from regimes.phases import MEANING, PHASES
+from regimes.phases import MEANING, PHASES, _margins
 from regimes.spectrum import Spectrum
 
 Array = np.ndarray
@@ -62,8 +63,6 @@ class Tabulated:
     """The spectrum itself."""
     levels: Spectrum
     """The same in about a hundred levels, for the table."""
-    fewer: Spectrum
-    """The same in still fewer, for finite times."""
     low: float
     """Smallest n and k shown."""
     high: float
@@ -72,6 +71,11 @@ class Tabulated:
     """First log gamma of the table."""
     sums: Any
     """Spline in log gamma of the logarithms of df1, df1 - df2, and of the powers with share and share squared."""
+
+    @functools.cached_property
+    def fewer(self) -> Spectrum:
+        """The spectrum in still fewer levels, for finite times."""
+        return _coarser(self.spectrum.compressed, _WIDE)
 
     def sizes(self, points: int) -> Array:
         """A grid of sizes, the same for n and k."""
@@ -166,10 +170,20 @@ def tabulate(spectrum: Spectrum) -> Tabulated:
         )
     if not spectrum.total_power > 0:
         raise ValueError("`spectrum`: its power is zero everywhere, so that there is nothing to learn.")
-    levels, fewer = (_coarser(spectrum.compressed, width) for width in (_BIN, _WIDE))
-    last = float(equivalents.solve(levels, 1.01 * high).gamma)
-    top = 4 * spectrum.trace / SMALLEST + 8 * LARGEST_RIDGE / SMALLEST
-    start, stop = math.log(last), math.log(top)
+    levels = _coarser(spectrum.compressed, _BIN)
+
+    def beyond(log_gamma: float) -> float:
+        """By how much df1 exceeds what the largest size asks for."""
+        gamma = math.exp(log_gamma)
+        learnt = levels.eigenvalues / (levels.eigenvalues + gamma)
+        return float(learnt @ levels.multiplicity) + levels.tail / gamma - 1.01 * high
+
+    upper = math.log(2 * spectrum.trace / high)  # df1 is at most trace/gamma
+    lower = upper - 1
+    while beyond(lower) < 0:
+        lower -= 1
+    start = optimize.brentq(beyond, lower, upper)
+    stop = math.log(4 * spectrum.trace / SMALLEST + 8 * LARGEST_RIDGE / SMALLEST)
     log_gamma = np.linspace(start, stop, max(8, math.ceil((stop - start) / _STEP)))
     gamma = np.exp(log_gamma)
     learnt = levels.eigenvalues / (levels.eigenvalues + gamma[:, None])
@@ -178,7 +192,7 @@ def tabulate(spectrum: Spectrum) -> Tabulated:
     difference = (learnt * missed) @ levels.multiplicity + levels.tail / gamma
     once, twice = missed @ levels.power + levels.tail_power, missed**2 @ levels.power + levels.tail_power
     sums = np.log(np.maximum(np.stack([one, difference, once, twice], axis=1), 1e-300))
-    return Tabulated(spectrum, levels, fewer, SMALLEST, high, start, interpolate.CubicSpline(log_gamma, sums))
+    return Tabulated(spectrum, levels, SMALLEST, high, start, interpolate.CubicSpline(log_gamma, sums))
 
 
 def losses(of: Tabulated, n: Any, k: Any, knobs: Knobs) -> Array:
@@ -193,8 +207,7 @@ def losses(of: Tabulated, n: Any, k: Any, knobs: Knobs) -> Array:
     n, k = np.broadcast_arrays(np.asarray(n, dtype=np.float64), np.asarray(k, dtype=np.float64))
     if math.isfinite(knobs.time):
         return _flow(of, knobs.time, n, k, knobs.ridge, knobs.noise)
-    point, once, twice = _solve(of, n.ravel(), k.ravel(), knobs.ridge)
-    return equivalents._loss(point, once, twice, np.full(n.size, knobs.noise)).reshape(n.shape)
+    return _trained(*_solve(of, n.ravel(), k.ravel(), knobs.ridge), knobs.noise).reshape(n.shape)
 
 
 def surface(of: Tabulated, knobs: Knobs, n: Array | None = None, k: Array | None = None) -> Surface:
@@ -211,6 +224,8 @@ def surface(of: Tabulated, knobs: Knobs, n: Array | None = None, k: Array | None
     draft = math.isfinite(knobs.time) and n is None
     sizes = of.sizes(COARSE if draft else FINE)
     n, k = sizes if n is None else n, sizes if k is None else k
+    if math.isinf(knobs.time):
+        return _surface(of, knobs, n, k)
     total = losses(of, n[:, None], k, knobs)
     bare = losses(of, n[:, None], k, knobs._replace(noise=0.0)) if _both(knobs) else None
     return _surface(of, knobs, n, k, total, bare, draft)
@@ -229,7 +244,7 @@ def refine(of: Tabulated, knobs: Knobs) -> Iterator[Surface | None]:
             made.append(losses(of, sizes[first : first + 8, None], sizes, each))
             yield None
     total, *bare = (np.concatenate(made) for made in parts)
-    yield _surface(of, knobs, sizes, sizes, total, bare[0] if bare else None, False)
+    yield _surface(of, knobs, sizes, sizes, total, bare[0] if bare else None)
 
 
 def curve(of: Tabulated, along: str, n: float, k: float, knobs: Knobs, points: int = 121) -> Curve:
@@ -353,18 +368,20 @@ def boundaries(found: Surface) -> list[Array]:
 
 def labels(found: Surface, share: float = 0.02) -> list[tuple[float, float, str]]:
     """Where to write the names of the regimes: (n, k, phase) deepest inside of each that has this share of the map."""
-    phase, placed = found.phase, []
+    step = max(1, len(found.n) // 32)  # near enough for a name
+    n, k, phase = found.n[::step], found.k[::step], found.phase[::step, ::step]
+    placed = []
     for name in PHASES:
         inside = phase == name
         if inside.mean() < share:
             continue
         depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
         away = np.zeros_like(depth)  # from the edges of the map, where a name would be cut off
-        aside = max(1, len(found.n) // 10)
+        aside = max(1, len(n) // 10)
         away[aside:-aside, 1:-1] = 1
         depth = depth * away if np.any(depth * away) else depth
         row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-        placed.append((float(found.n[row]), float(found.k[column]), name))
+        placed.append((float(n[row]), float(k[column]), name))
     return placed
 
 
@@ -373,33 +390,39 @@ def _both(knobs: Knobs) -> bool:
     return math.isfinite(knobs.time) and knobs.noise > 0
 
 
-def _surface(of: Tabulated, knobs: Knobs, n: Array, k: Array, total: Array, bare: Array | None, draft: bool) -> Surface:
-    """The margins by which each regime rules, given the losses."""
+def _surface(
+    of: Tabulated,
+    knobs: Knobs,
+    n: Array,
+    k: Array,
+    total: Array | None = None,
+    bare: Array | None = None,
+    draft: bool = False,
+) -> Surface:
+    """The margins by which each regime rules, given the losses at a finite time, with and without noise."""
     noise, ridge, time = knobs
-    rows, columns = (axis.ravel() for axis in np.broadcast_arrays(n[:, None], k[None, :]))
-    static, _, twice = _solve(of, rows, columns, ridge)
+    stops, shape = math.isfinite(time), (len(n), len(k))
+    rows, columns = (axis.ravel() for axis in np.broadcast_arrays(n[:, None], k))
+    static, once, twice = _solve(of, rows, columns, ridge)
+    if total is None:
+        total = _trained(static, once, twice, noise).reshape(shape)
     reducible = total - noise
-    wide = n[:, None] <= k[None, :]
-    ended = knobs._replace(time=math.inf)
 
     def limit(each: Knobs) -> Array:
         along_n, along_k = losses(of, n, np.inf, each), losses(of, np.inf, k, each)
-        return np.where(wide, along_n[:, None], along_k[None, :]) - noise
+        return np.where(n[:, None] <= k, along_n[:, None], along_k) - noise
 
-    trained = limit(ended)
-    here = limit(knobs) if math.isfinite(time) else trained
-    margins = {"small": twice.reshape(total.shape) / (0.9 * of.spectrum.total_power) - 1}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if math.isfinite(time):
-            margins["time"] = 2 * (here - trained) / reducible - 1
-        if ridge > 0:
-            margins["ridge"] = np.log(static.gamma / (2 * _floor(of, np.minimum(rows, columns)))).reshape(total.shape)
-        margins["interpolation"] = np.where(np.isinf(reducible), 1.0, 1 - 2 * here / reducible)
-        if noise > 0:
+    trained = limit(knobs._replace(time=math.inf))
+    fitted = None
+    if noise > 0:
+        with np.errstate(invalid="ignore", divide="ignore"):
             share = static.x + static.spread * static.slope
-            fitted = (noise / share - noise).reshape(total.shape) if bare is None else reducible - bare
-            margins["noise"] = np.where(np.isinf(fitted), 1.0, 2 * fitted / reducible - 1)
-    margins["data"] = np.broadcast_to(np.log(k[None, :] / n[:, None]), total.shape) + 1e-9  # data at n = k, as there
+            fitted = (noise / share - noise).reshape(shape) if bare is None else reducible - bare
+    raised = (static.gamma / _floor(of, np.minimum(rows, columns))).reshape(shape) if ridge > 0 else None
+    margins = _margins(
+        n[:, None], k, reducible, limit(knobs) if stops else trained, twice.reshape(shape) / of.spectrum.total_power,
+        trained=trained if stops else None, raised=raised, fitted=fitted,
+    )  # fmt: skip
     return Surface(n, k, total, {name: np.clip(value, -1, 1) for name, value in margins.items()}, draft)
 
 
@@ -423,12 +446,18 @@ def _coarser(spectrum: Spectrum, width: float) -> Spectrum:
 
 
 def _floor(of: Tabulated, m: Array) -> Array:
-    """Gamma without ridge, df1(gamma) = m, by Newton from linear interpolation in the table."""
-    x = np.interp(-np.log(m), -of.sums.c[3, :, 0], of.sums.x[:-1])
+    """Gamma without ridge, df1(gamma) = m, by Newton from linear interpolation in the table; m is flat."""
+    each, back = np.unique(m, return_inverse=True)  # a grid has few
+    x = np.interp(-np.log(each), -of.sums.c[3, :, 0], of.sums.x[:-1])
     for _ in range(4):
         log_one, log_difference = of.sums(x)[..., :2].T
-        x = np.clip(x + (log_one - np.log(m)) * np.exp(log_one - log_difference), of.start, of.sums.x[-1])
-    return np.exp(x)
+        x = np.clip(x + (log_one - np.log(each)) * np.exp(log_one - log_difference), of.start, of.sums.x[-1])
+    return np.exp(x)[back]
+
+
+def _trained(point: equivalents._Point, once: Array, twice: Array, noise: float) -> Array:
+    """The loss trained to the end from what `_solve` gave."""
+    return equivalents._loss(point, once, twice, np.full(once.size, noise))
 
 
 def _solve(of: Tabulated, n: Array, k: Array, ridge: float) -> tuple[equivalents._Point, Array, Array]:
@@ -444,7 +473,8 @@ def _solve(of: Tabulated, n: Array, k: Array, ridge: float) -> tuple[equivalents
     if active.any():
         base, goal, sizes = floor[active], np.log(effective[active]), (n[active], k[active])
         low, w = np.log(base), goal.copy()
-        log_base, drop = of.sums(low)[:, 0], np.exp(of.sums(low)[:, 1] - of.sums(low)[:, 0])
+        log_base, log_drop = of.sums(low)[:, :2].T
+        drop = np.exp(log_drop - log_base)
         for _ in range(40):
             distance = np.exp(w)
             away = np.log1p(distance / base)

@@ -13,6 +13,7 @@ import math
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from regimes.results import LearningCurve
 NO_BOKEH = "`regimes explore` needs Bokeh, which is not installed: run `pip install 'regimes[explore]'`."
 PAUSE = 200
 """Milliseconds without a change after which the slower parts are drawn."""
+PACE = 20
+"""Least milliseconds from one answer to the beginning of the next."""
 _NAMES = {
     "data": "data-limited",
     "width": "width-limited",
@@ -35,7 +38,7 @@ _NAMES = {
     "small": "nothing learnt",
 }
 _AXES = {"n": "training samples n", "k": "random features k", "time": "training time t"}
-_BLUE, _ORANGE, _BLACK = "#0072B2", "#D55E00", "#000000"
+_BLUE, _ORANGE, _BLACK, _GREY = "#0072B2", "#D55E00", "#000000", "#808080"
 # name: (lowest, highest, step, start) of log10; below `zero` it is 0, above `infinite` there is no limit.
 _LOGARITHMIC = {"noise": (-8.1, 3.0, 0.1, -2.0), "ridge": (-10.1, 4.0, 0.1, -3.0), "time": (-2.0, 12.1, 0.1, 12.1)}
 _ZERO = {"noise": -8.05, "ridge": -10.05}
@@ -49,17 +52,8 @@ _TITLES = {
     "n": "the point: samples n",
     "k": "the point: features k",
 }
-_HEAD = """{% block preamble %}
-<link rel="icon" href="data:,">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body { margin: 0.6em 1em; font-family: system-ui, sans-serif; color: #111; background: #fff; }</style>
-{% endblock %}"""
-_WRAP = "@media (max-width: 1050px) { :host { flex-wrap: wrap !important } }"
-"""Style of a row whose parts go below each other where the window is narrow."""
-_WORDS = """h1 { font-size: 19px; margin: 0 0 6px } h2 { font-size: 15px; margin: 10px 0 4px }
-p { margin: 0 0 7px } table { border-collapse: collapse } td { padding: 1px 10px 1px 0; vertical-align: baseline }
-sup { line-height: 0 } td + td { text-align: right; font-variant-numeric: tabular-nums }
-div { font-size: 14px; line-height: 1.35; color: #111 }"""
+_TRACK = ".noUi-target { background: var(--track) }"
+_TEMPLATE = Path(__file__).with_name("explorer_page.html.jinja")
 
 
 def server(loaded: Loaded | None = None, *, host: str = "127.0.0.1", port: int = 5006) -> Any:
@@ -119,14 +113,14 @@ class _Page:
         if own is not None:
             self._begin_at(own, None if loaded is None else loaded.noise)
         self.choice, self.rescale = _choices(loaded, own)
-        self.words = _div("words", 330)
+        self.words = _bokeh("models").Div(name="words")
         self.map, self.sources, self.colours = _map()
         self.panels = {axis: _panel(axis) for axis in _AXES}
 
     def begin(self) -> None:
         """Put everything in its place and draw it."""
         from bokeh.events import Tap
-        from bokeh.layouts import column, row
+        from bokeh.layouts import column
 
         for slider in self.sliders.values():
             slider.on_change("value", self._moved)
@@ -134,20 +128,27 @@ class _Page:
             if other is not None:
                 other.on_change("active", self._moved)
         self.map.on_event(Tap, self._tapped)
-        head = _div("head", 290)
-        head.text = "<div><h1>Regimes explorer</h1><p>Click the map, or move a slider (arrow keys do too).</p></div>"
-        controls = column(head, *[one for one in (self.choice, *self.sliders.values(), self.rescale) if one], width=300)
-        panels = [
-            column(*panel["figures"], sizing_mode="stretch_width", min_width=320) for panel in self.panels.values()
-        ]
-        top = row(controls, self.map, self.words, sizing_mode="stretch_width", stylesheets=[_WRAP])
-        below = row(*panels, sizing_mode="stretch_width", stylesheets=[_WRAP])
+        controls = [one for one in (self.choice, *self.sliders.values(), self.rescale) if one]
+        for axis, panel in self.panels.items():
+            self.document.add_root(column(*panel["figures"], sizing_mode="stretch_width", name=f"panel_{axis}"))
+        self.document.add_root(self.map)
+        self.document.add_root(column(*controls, width=300, name="controls"))
         places = np.array(overlays.places(self.loaded)).reshape(-1, 2)
         self.sources["places"].data = {"n": places[:, 0], "k": places[:, 1]}
+        self._dress()
         self.document.title = "Regimes explorer"
-        self.document.template = _HEAD
-        self.document.add_root(column(top, below, sizing_mode="stretch_width"))
+        self.document.template = _TEMPLATE.read_text(encoding="utf-8")
         self._answer()
+
+    def _dress(self) -> None:
+        """Texts that the page shows outside of Bokeh's layout, which would be made anew at each change of one."""
+        texts = [self.words, *[panel["heading"] for panel in self.panels.values()]]
+        self.map.tags = texts  # a part of the document, without a place of their own
+        figures = [self.map, *[figure for panel in self.panels.values() for figure in panel["figures"]]]
+        sliders, bar = list(self.sliders.values()), self.map.right[0]
+        arguments = {"texts": texts, "sliders": sliders, "figures": figures, "bar": bar}
+        made = _bokeh("models").CustomJS(args=arguments, code="dress(texts, sliders, figures, bar)")
+        self.document.js_on_event("document_ready", made)
 
     def _begin_at(self, own: Tabulated, noise: float | None) -> None:
         """Sliders for a spectrum from a file: a point on its map away from n = k, and the noise that belongs to it."""
@@ -173,8 +174,9 @@ class _Page:
         if self.pending:
             return
         self.pending = True
-        if time.perf_counter() - self.answered < 0.05:  # a slider is dragged: let more of its values come in
-            self.document.add_timeout_callback(self._answer, 20)
+        early = PACE - 1e3 * (time.perf_counter() - self.answered)
+        if early > 0:  # a slider is dragged: let more of its values come in
+            self.document.add_timeout_callback(self._answer, math.ceil(early))
         else:
             self.document.add_next_tick_callback(self._answer)
 
@@ -227,7 +229,6 @@ class _Page:
             self._draw_map(explore.surface(of, knobs))
             self.drawn, self.draft = drawn, math.isfinite(knobs.time)
         self.sources["point"].data = {"n": [n], "k": [k]}
-        self.sources["guide"].data = {"n": [[n, n], [of.low, of.high]], "k": [[of.low, of.high], [k, k]]}
         ended = math.isinf(knobs.time)
         found = explore.point(of, n, k, knobs, quick=True) if ended else None
         for axis in ("n", "k"):
@@ -278,7 +279,7 @@ class _Page:
         _move(self.colours, "low", "high", *_snapped(float(finite.min()), top))
         log_n, log_k = np.log10(found.n), np.log10(found.k)
         step = log_n[1] - log_n[0]
-        shown = np.where(np.isfinite(reducible), reducible, 1e300)
+        shown = np.where(np.isfinite(reducible), reducible, 1e30).astype(np.float32)
         self.sources["map"].data = {
             "image": [shown.T],
             "x": [10 ** (log_n[0] - step / 2)],
@@ -286,8 +287,9 @@ class _Page:
             "dw": [10 ** (log_n[-1] + step / 2) - 10 ** (log_n[0] - step / 2)],
             "dh": [10 ** (log_k[-1] + step / 2) - 10 ** (log_k[0] - step / 2)],
         }
-        lines = explore.boundaries(found)
-        self.sources["lines"].data = {"n": [line[:, 0] for line in lines], "k": [line[:, 1] for line in lines]}
+        gap = np.full((1, 2), np.nan)
+        lines = np.concatenate([gap, *[part for line in explore.boundaries(found) for part in (line, gap)]])
+        self.sources["lines"].data = {"n": lines[:, 0], "k": lines[:, 1]}
         named = explore.labels(found)
         self.sources["labels"].data = {
             "n": [one[0] for one in named],
@@ -322,7 +324,7 @@ class _Page:
         title = f"loss along {axis}"
         if lines:
             title += f"; measured: {overlays.named(lines[0])}" + ("" if factor == 1 else f", times {factor:.3g}")
-        panel["figures"][0].title.text = title
+        panel["heading"].text = html.escape(title)
 
     def _other(self, of: Tabulated) -> Tabulated | None:
         """The spectrum that is not on the map, for comparison, where a file brought one."""
@@ -339,12 +341,12 @@ class _Page:
         ]
         cells = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in rows)
         self.words.text = (
-            f"<div role='status'><h2>n = {found.n:.0f}, k = {found.k:.0f}, {until}</h2>"
+            f"<h2>n = {found.n:.0f}, k = {found.k:.0f}, {until}</h2>"
             f"<p><b>{_NAMES[found.phase].capitalize()}</b>: {html.escape(found.meaning)}.</p><table>{cells}</table>"
             f"<p>Exponents are those of the loss above the noise, at this point.</p>{self._expected(of)}{self._file()}"
             "<h2>The map</h2><p>Colour is the loss above the noise, lightest where that is more than predicting nothing"
             " would cost; lines part the regimes. At a finite time it is coarse while a slider moves and finer a moment"
-            " later.</p></div>"
+            " later.</p>"
         )
 
     def _expected(self, of: Tabulated) -> str:
@@ -440,7 +442,7 @@ def _sliders() -> dict[str, Any]:
         shown = models.CustomJSTickFormatter(code="return Math.round(10 ** tick).toString()")
         made[name] = models.Slider(start=round(low, 2), end=high, step=0.01, value=value, format=shown)
     for name, slider in made.items():
-        slider.update(title=_TITLES[name], name=name, width=285, margin=(2, 5, 2, 5))
+        slider.update(title=_TITLES[name], name=name, width=285, margin=(2, 5, 2, 5), stylesheets=[_TRACK])
     return made
 
 
@@ -462,10 +464,6 @@ def _bokeh(name: str) -> Any:
     return importlib.import_module(f"bokeh.{name}")
 
 
-def _div(name: str, width: int) -> Any:
-    return _bokeh("models").Div(name=name, width=width, stylesheets=[_WORDS])
-
-
 def _source(name: str, **columns: Any) -> Any:
     return _bokeh("models").ColumnDataSource(columns, name=name)
 
@@ -477,7 +475,7 @@ def _map() -> tuple[Any, dict[str, Any], Any]:
     low, high = explore.SMALLEST, explore.LARGEST
     sources = {
         "map": _source("map", image=[], x=[], y=[], dw=[], dh=[]),
-        **{name: _source(name, n=[], k=[]) for name in ("lines", "point", "guide", "places")},
+        **{name: _source(name, n=[], k=[]) for name in ("lines", "point", "places")},
         "labels": _source("labels", n=[], k=[], text=[]),
     }
     made = figure(
@@ -489,9 +487,10 @@ def _map() -> tuple[Any, dict[str, Any], Any]:
     made.grid.visible = False
     colours = models.LogColorMapper(palette=_bokeh("palettes").Cividis256, low=1e-6, high=1.0, high_color="#FFF9D6")
     made.image("image", "x", "y", "dw", "dh", source=sources["map"], color_mapper=colours)
-    made.multi_line("n", "k", source=sources["guide"], color="white", line_dash="dotted", line_width=1.5)
+    for draw, at in ((made.vspan, "n"), (made.hspan, "k")):
+        draw(at, source=sources["point"], line_color="white", line_dash="dotted", line_width=1.5)
     for colour, width in (("white", 4), (_BLACK, 1.6)):
-        made.multi_line("n", "k", source=sources["lines"], color=colour, line_width=width)
+        made.line("n", "k", source=sources["lines"], color=colour, line_width=width)
     made.scatter("n", "k", source=sources["places"], marker="x", size=5, color="white", line_width=1)
     made.text(
         "n", "k", "text", source=sources["labels"], text_align="center", text_baseline="middle",
@@ -500,6 +499,7 @@ def _map() -> tuple[Any, dict[str, Any], Any]:
     )  # fmt: skip
     made.scatter("n", "k", source=sources["point"], size=15, fill_color=_ORANGE, line_color="white", line_width=2.5)
     made.add_layout(models.ColorBar(color_mapper=colours, title="loss − noise", width=12, padding=6), "right")
+    _apart(made)
     return made, sources, colours
 
 
@@ -518,25 +518,29 @@ def _panel(axis: str) -> dict[str, Any]:
     for made, value in ((loss, "loss"), (slope, "exponent")):
         made.min_border_left = 62
         made.toolbar.logo = None
-        made.title.text_font_size = "13px"
         made.line("at", value, source=sources["other"], color=_ORANGE, line_width=2, line_dash="dashed")
         made.line("at", value, source=sources["theory"], color=_BLUE, line_width=2.5)
         made.scatter("at", value, source=sources["point"], size=11, color=_ORANGE, line_color="white", line_width=1.5)
-    loss.add_layout(
-        models.Whisker(
-            source=sources["measured"], base="at", lower="low", upper="high", line_color=_BLACK, level="annotation"
-        )
-    )
+    loss.segment("at", "low", "at", "high", source=sources["measured"], line_color=_GREY, line_width=1.5)
     loss.scatter(
         "at", "loss", source=sources["measured"], size=7, fill_color="white", line_color=_BLACK, line_width=1.3
     )
+    for made in (loss, slope):
+        _apart(made)
     loss.xaxis.visible = False
     loss.yaxis.ticker = models.FixedTicker(ticks=[])
     loss.yaxis.formatter = models.CustomJSTickFormatter(
         code="return tick >= 1e-3 && tick < 1e4 ? String(Number(tick.toPrecision(2))) : tick.toExponential(0)"
     )
     slope.yaxis.ticker.update(desired_num_ticks=4, num_minor_ticks=0)
-    return {**sources, "figures": (loss, slope)}
+    heading = models.Div(name=f"heading_{axis}")
+    return {**sources, "figures": (loss, slope), "heading": heading}
+
+
+def _apart(figure: Any) -> None:
+    """What is drawn lies on a canvas of its own, so that the axes are not drawn again with each change of it."""
+    for renderer in figure.renderers:
+        renderer.level = "overlay"
 
 
 def _empty() -> dict[str, Any]:

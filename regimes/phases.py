@@ -149,30 +149,59 @@ def phase_map(
     limit = limit_at(time) if stops else trained
     gamma = np.asarray(equivalents.solve(spectrum, rows, columns, ridge).gamma)
     free = np.asarray(equivalents.solve(spectrum, rows, columns).gamma)
-    fitted = parts.noise_data + parts.noise_features
+    left, fitted = np.asarray(parts.bias), np.asarray(parts.noise_data + parts.noise_features)
     if stops and fits:
         fitted = surface.loss - noise - np.asarray(dynamics.gradient_flow(spectrum, time, rows, columns, ridge))
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         reducible = surface.loss - noise
         excess = np.where(np.isinf(limit), 0.0, reducible - limit)
         late = limit - trained if stops else np.zeros(limit.shape)
-        shares = Shares(trained, excess, late, np.full(limit.shape, noise))
-        tests = {
-            "small": parts.bias > 0.9 * spectrum.total_power,
-            "time": late > 0.5 * reducible,
-            "ridge": gamma >= 2 * free,
-            "interpolation": np.isinf(excess) | (excess > 0.5 * reducible),
-            "noise": fitted >= 0.5 * reducible,
-            "data": np.broadcast_to(rows <= columns, limit.shape),
-        }
-    if not stops:
-        del tests["time"]
-    if not fits:
-        del tests["noise"]
-    if ridge == 0:
-        del tests["ridge"]
-    phase = np.select(list(tests.values()), list(tests), "width")
+        margins = _margins(
+            rows, columns, reducible, limit, left / spectrum.total_power,
+            trained=trained if stops else None, raised=gamma / free if ridge > 0 else None,
+            fitted=fitted if fits else None,
+        )  # fmt: skip
+    shares = Shares(trained, excess, late, np.full(limit.shape, noise))
+    phase = np.select([margin > 0 for margin in margins.values()], list(margins), "width")
     return PhaseMap(surface, phase, shares, _peaks(spectrum, k, ridge, noise, time))
+
+
+def _margins(
+    n: Array,
+    k: Array,
+    reducible: Array,
+    limit: Array,
+    left: Array,
+    *,
+    trained: Array | None,
+    raised: Array | None,
+    fitted: Array | None,
+) -> dict[str, Array]:
+    """By phase, in the order in which they are asked: positive where it holds. Where none does it is `width`.
+
+    Args:
+        n: numbers of samples, broadcast with k.
+        k: numbers of features.
+        reducible: loss above the noise.
+        limit: the same if the larger of n and k were infinite.
+        left: share of the target's power in the bias, trained to the end.
+        trained: the limit trained to the end; None where nothing is stopped early.
+        raised: gamma over its value without ridge; None without ridge.
+        fitted: the part of the loss that is fitted label noise; None without noise.
+    """
+    margins = {"small": left / 0.9 - 1}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if trained is not None:
+            margins["time"] = 2 * (limit - trained) / reducible - 1
+        if raised is not None:
+            margins["ridge"] = np.log(raised / 2)
+        peak = np.where(np.isinf(reducible), 1.0, 1 - 2 * limit / reducible)
+        margins["interpolation"] = np.where(np.isinf(limit), -1.0, peak)
+        if fitted is not None:
+            margins["noise"] = np.where(np.isinf(fitted), 1.0, 2 * fitted / reducible - 1)
+    ahead = np.broadcast_to(np.log(k / n), reducible.shape)
+    margins["data"] = np.where(np.broadcast_to(n <= k, reducible.shape), np.maximum(ahead, 1e-9), ahead)
+    return margins
 
 
 def _peaks(spectrum: Spectrum, k: Array, ridge: float, noise: float, time: float) -> Array:

@@ -411,7 +411,7 @@ def test_one_of_several_curves_is_shown_and_named(tmp_path):
         shown._answer()
         drawn = shown.panels["n"]["measured"].data
         assert drawn["at"].tolist() == [100, 1000, 10000]
-        assert f"; measured: k = {width}, times " in shown.panels["n"]["figures"][0].title.text
+        assert f"; measured: k = {width}, times " in shown.panels["n"]["heading"].text
         assert f"<p><b>k = {width}</b>: 3 losses along n from 100 to 10000.</p>" in shown.words.text
     assert "the one nearest to the point" in shown.words.text
     nameless = [results.LearningCurve("n", np.array([1.0, 2]), np.array([2.0, 1]), source=name) for name in "<b"]

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("bokeh")
 playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 
@@ -51,9 +52,10 @@ def server(losses):
 
 
 @pytest.fixture
-def opened(browser, server):
-    """The page, what was asked of whom, and what the console complained of."""
-    page = browser.new_page(viewport={"width": 1366, "height": 960})
+def opened(request, browser, server):
+    """The page in the scheme asked for, what was asked of whom, and what the console complained of."""
+    scheme = getattr(request, "param", "light")
+    page = browser.new_page(viewport={"width": 1366, "height": 960}, color_scheme=scheme)
     asked, complaints = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
@@ -109,6 +111,87 @@ def test_keys_on_a_slider_change_the_curves_and_their_answers_are_timed(opened, 
     assert time.process_time() - start < 20
     assert read(page, "theory_n", "loss") != before
     assert complaints == []
+
+
+CANVAS = """(name) => {
+    const model = name == "slope" ? Bokeh.documents[0].get_model_by_name("panel_k").children[1]
+        : Bokeh.documents[0].get_model_by_name(name);
+    return Bokeh.index.find_one(model);
+}"""
+
+
+def test_moved_point_leaves_the_axes_as_they_are_drawn(opened):
+    page, _, _ = opened
+    page.wait_for_timeout(500)  # what follows the first answer
+    count = """() => { window.painted = {primary: 0, overlays: 0};
+        const {canvas_view} = (%s)("phases");
+        for (const name of ["primary", "overlays"]) {
+            const layer = canvas_view[name], prepare = layer.prepare.bind(layer);
+            layer.prepare = () => { painted[name] += 1; return prepare(); };
+        } }"""
+    page.evaluate(count % CANVAS)
+    handle(page, "n").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("painted.overlays > 0", timeout=20_000)
+    assert page.evaluate("painted.primary") == 0
+
+
+def test_curve_ends_at_the_frame(opened):
+    page, _, _ = opened
+    inked = """() => { const view = (%s)("slope"), {left, top, width, height} = view.frame.bbox;
+        const {pixel_ratio, canvas} = view.canvas_view.overlays, context = canvas.getContext("2d");
+        const count = (x, y, w, h) => context.getImageData(...[x, y, w, h].map((one) => one * pixel_ratio)).data
+            .filter((value, place) => place %% 4 == 3 && value > 0).length;
+        const below = top + height + 2;
+        return [count(left, top, width, height), count(left, below, width, view.bbox.height - below)]; }"""
+    exponent = np.array(read(page, "theory_k", "exponent"))
+    bottom = page.evaluate("Bokeh.documents[0].get_model_by_name('panel_k').children[1].y_range.start")
+    assert exponent.min() < bottom - 0.2  # or there would be nothing to cut off
+    within, beyond = page.evaluate(inked % CANVAS)
+    assert within > 500
+    assert beyond == 0
+
+
+@pytest.mark.parametrize("opened", ["light", "dark"], indirect=True)
+def test_no_accessibility_rule_is_broken(opened):
+    page, _, _ = opened
+    found = axe.Axe().run(page).response
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+    passed = {one["id"] for one in found["passes"]}
+    assert {"aria-input-field-name", "color-contrast", "landmark-one-main", "region", "html-has-lang"} <= passed
+    unsure = [node["any"][0]["message"] for one in found["incomplete"] for node in one["nodes"]]
+    assert unsure == ["Element content contains only non-text characters"]  # the infinity of the time
+    print(f"axe: {len(found['passes'])} rules hold, {len(unsure)} left to a person")
+
+
+def test_the_check_of_accessibility_sees_a_slider_without_a_name(opened):
+    page, _, _ = opened
+    handle(page, "alpha").evaluate("(one) => one.removeAttribute('aria-label')")
+    page.evaluate("document.querySelector('#words').style.color = '#dddddd'")
+    broken = {one["id"] for one in axe.Axe().run(page).response["violations"]}
+    assert {"aria-input-field-name", "color-contrast"} <= broken
+
+
+def test_sliders_say_their_names_and_values(opened):
+    page, _, _ = opened
+    said = {name: handle(page, name).get_attribute("aria-valuetext") for name in ("noise", "time", "n")}
+    assert said == {"noise": "0.01", "time": "∞", "n": "1000"}
+    assert handle(page, "noise").get_attribute("aria-label") == "label noise σ²"
+    handle(page, "noise").focus()
+    page.keyboard.press("ArrowRight")
+    assert handle(page, "noise").get_attribute("aria-valuetext") == "0.013"
+
+
+@pytest.mark.parametrize("opened", ["light", "dark"], indirect=True)
+def test_colours_follow_the_system(opened):
+    page, _, _ = opened
+    corner = """() => (%s)("phases").canvas_view.primary.canvas.getContext("2d").getImageData(1, 1, 1, 1).data[0]"""
+    bright = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    for turned in (False, True):
+        light = page.evaluate("matchMedia('(prefers-color-scheme: light)').matches") != turned
+        page.emulate_media(color_scheme="light" if light else "dark")
+        page.wait_for_function(f"(({corner % CANVAS})() > 200) == {str(light).lower()}", timeout=20_000)
+        assert (min(page.evaluate(bright)) > 200) == light
 
 
 def test_click_moves_the_point(opened):
