@@ -111,7 +111,7 @@ def check_path(
         ValueError: a folder, another ending, a file that is missing or empty.
     """
     path, shown = Path(source).expanduser(), str(source)
-    if path.is_dir():
+    if shown and path.is_dir():
         raise ValueError(f"`{argument}`: {shown!r} is a folder; name a file, {_either(endings)}.")
     if path.suffix not in endings and not path.name.endswith(".csv.gz"):
         pickled = path.suffix in (".pkl", ".pickle", ".joblib", ".pt", ".pth")

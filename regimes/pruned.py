@@ -84,9 +84,9 @@ def prune(
 
     Round r has round((1 - share)^r weights) weights left, the largest of those of round r - 1 after training. Each
     round goes on from step `rewind` with the same schedule and order of the batches; what the optimiser remembers
-    (momentum, moments of adam) begins anew there. So does the dense network of round 0: adam's moments of the first
-    steps would be with it for a thousand more, and it would end worse than if a few weights had been taken away. One
-    compiled program serves all rounds, and another the dense network.
+    (momentum, moments of adam) begins anew there, in the dense network of round 0 too, so that rounds differ by their
+    masks alone: adam's moments would keep the first steps for a thousand more. One compiled program serves all rounds,
+    and another the dense network.
 
     Args:
         network: what to prune; not centred and not expanded.

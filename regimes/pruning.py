@@ -45,8 +45,8 @@ _LARGEST = {"teacher-student": 4096, "digits": 1200}
 _TEST = 4096
 """Samples of the teacher to test on."""
 _NOISE = 0.05
-"""Variance of the noise of the teacher's labels: a constant scores some 20 times the loss that is left at best, as the
-error of a guess on images is 10 to 20 times that of the paper's dense networks."""
+"""Variance of the noise of the teacher's labels: a constant scores some ten times what the best networks reach, as the
+error of a guess on images is some ten times that of the paper's dense networks."""
 
 
 class Sizes(NamedTuple):

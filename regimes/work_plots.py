@@ -344,7 +344,7 @@ def pruning(result: Any) -> Any:
         law = result.fit.parameters
         two.set(xscale="log", yscale="log", ylabel="test loss / dense loss")
         two.set_xlabel(f"depth^{law['phi']:.2f} width^{law['psi']:.2f} density")
-        _finish(two, rows=0, crowded=1000)
+        _finish(two, rows=0, crowded=300)
         two.set_title("Against the invariant; filled: fitted", fontsize=9)
         parts = (
             ("fitted", result.families[: result.fitted]),

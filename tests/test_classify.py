@@ -302,6 +302,7 @@ def confusion(seeds):
     return table, clean, wrong
 
 
+@pytest.mark.slow
 def test_few_verdicts_are_wrong():
     table, _, wrong = confusion(range(5_000_000, 5_000_026))
     assert table["wrong"] <= 1, wrong

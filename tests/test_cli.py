@@ -307,6 +307,7 @@ def test_verify_writes_the_figure_the_tables_and_the_settings(data, tmp_path):
     assert (task["seed"], task["trials"], task["quick"], task["target"]) == (3, 2, True, "prior")
 
 
+@pytest.mark.slow
 def test_same_seed_writes_the_same_numbers_another_seed_others_and_the_users_files_stay(regimes, data, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

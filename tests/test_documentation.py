@@ -82,7 +82,7 @@ def parse(words, whole):
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name == "sweeps.md"))
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name in ("sweeps.md", "howto_kernel.md")))
         for page in PAGES
         if page.name not in ("README.md", "index.md") and blocks(page, "python")
     ],

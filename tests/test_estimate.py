@@ -207,6 +207,7 @@ def test_without_targets_the_spectrum_and_its_replicates_have_the_prior_as_targe
     assert (read.beta.low, read.beta.high) == (read.alpha.low, read.alpha.high)
 
 
+@pytest.mark.slow
 def test_replicates_spread_as_the_spectra_of_fresh_samples():
     def read(spectrum):
         return np.log([equivalents.loss(spectrum, 30.0), *(equivalents.solve(spectrum, [8.0, 50.0]).gamma)])

@@ -168,6 +168,7 @@ for kernel in (kernels.fully_connected(1), functools.partial(rbf_kernel, gamma=1
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="peak memory is read as Linux gives it")
 def test_memory_is_kept(tmp_path):
     command = [sys.executable, "-c", CHILD, str(tmp_path / "gram.npy")]

@@ -257,6 +257,7 @@ def gaussian_model(modes=300, alpha=1.5, beta=1.5):
     return Spectrum(rank ** -(1 + alpha), rank ** -(1 + beta), np.ones(modes))
 
 
+@pytest.mark.slow
 def test_measured_random_features_follow_the_prediction():
     spectrum = gaussian_model(500, 0.5, 0.8)
     learner = learners.gaussian(spectrum, 512, noise=0.2)

@@ -189,6 +189,7 @@ def test_mean_of_step_features_is_the_kernel(x):
     assert mean_error(model.features(x, 20_480, seed=0, width=1), model(x)) < 4.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nngp", "ntk"])
 @pytest.mark.parametrize("depth", [1, 2])
 def test_gram_matrix_of_features_nears_the_kernel_with_a_squared_error_like_1_over_k(rng, kind, depth):

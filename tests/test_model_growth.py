@@ -113,6 +113,7 @@ def test_an_interrupted_run_goes_on(own, tmp_path, monkeypatch):
         model_growth.run(checkpoint=tmp_path, **THEORY, seed=1)
 
 
+@pytest.mark.slow
 def test_too_few_models_decide_nothing(digits):
     """Sixteen features for a kernel's loss: no size, no claim, and it says so."""
     found = model_growth.run(learner="random-features", **DIGITS | {"sizes": (4, 8, 16)})

@@ -52,6 +52,7 @@ def test_chinchilla_reaches_the_accepted_optimum_with_intervals_that_contain_it(
     assert spent < 2 * (1 + os.getloadavg()[0] / (os.cpu_count() or 1))  # CPU time doubles where cores are shared
 
 
+@pytest.mark.slow
 def test_tail_forecasts_beat_the_laws_fitted_to_whole_vision_curves():
     """Every sixth of 72 curves here; all of them, and M1 to M4 as published, in benchmarks/laws.py."""
     task, model, n, loss, training = columns("vision_curves.csv", "Task", "Model", "Seen Examples", "Loss", "Training")

@@ -62,6 +62,7 @@ def test_local_exponents_of_a_resolvent_are_those_of_its_matrix(rng):
         readings.power_law(resolvents.resolvent(gram))
 
 
+@pytest.mark.slow
 def test_local_exponents_cover_those_of_the_population(rng):
     truth, covered = None, []
     modes = np.arange(1.0, 6001) ** -1.6

@@ -33,6 +33,7 @@ def fresh(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow  # compiles all over; .ci/run asks for it under the oldest versions too
 def test_numbers_are_those_of_the_published_release() -> None:
     """Compare with neural-tangents as published on JAX 0.5.3: `tangents_numbers.py` tells how the file was made."""
     found = json.loads(fresh(str(HERE / "tangents_numbers.py")))

@@ -263,6 +263,7 @@ def test_early_stopping_keeps_the_parameters_of_the_least_test_loss(rng):
 # Infinite width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "erf"])
 def test_trained_predictions_tend_to_those_of_the_kernel_at_rate_1_over_width(rng, activation):
     x, x_test = rng.standard_normal((16, 4)), rng.standard_normal((32, 4))
