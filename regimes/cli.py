@@ -69,6 +69,8 @@ def _guard(command: Any) -> None:
         with console.command(command.params):
             try:
                 return work(*arguments, **options)
+            except (typer.Exit, typer.Abort):  # a status of the command's own; they are RuntimeErrors
+                raise
             except REFUSED as error:
                 text = escape(console.as_typed(_plain(error)))
                 Console(stderr=True).print(f"[bold red]Error:[/] {text}", highlight=False, soft_wrap=True)

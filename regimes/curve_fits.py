@@ -121,18 +121,21 @@ class CurveFit:
             said = f"{name} is {why}; it was not tried out on sizes held out."
         elif name == scored[0]:
             why = "is the only law" if len(scored) == 1 else f"is chosen, the closest of {len(scored)} laws"
-            said = f"{name} {why}: its error at the sizes held out is {scores[name]:.3g}."
+            near = [law for law in scored[1:] if scores[law] <= (1 + _TIE) * scores[name]]
+            beside = f", that of {' and '.join(near)} within {_TIE:.0%} of it" if near else ""
+            said = f"{name} {why}: its error at the sizes held out is {scores[name]:.3g}{beside}."
         else:
             said = (
                 f"{name} is chosen: its error at the sizes held out, {scores[name]:.3g}, is within {_TIE:.0%} of the "
-                f"least, {scores[scored[0]]:.3g} of {scored[0]}, and of such laws it is the one that all points "
-                "support most (Akaike's criterion)."
+                f"least, that of {scored[0]}, and of such laws it is the one that all points support most (Akaike's "
+                "criterion)."
             )
         if TAIL not in scores:
             return said
         what = f"The {TAIL}, a fit to the end of the curve alone and no law of all of it (error {scores[TAIL]:.3g}), "
         if self.tail is None:
-            return said + (f" {what}came closer." if scores[TAIL] < scores.get(name, math.nan) else "")
+            closer = (1 + _TIE) * scores[TAIL] < scores.get(name, math.nan)
+            return said + (f" {what}came closer." if closer else "")
         return f"{said} {what}makes the forecast beyond the points."
 
     def predicted(self) -> Float64[Array, " points"]:

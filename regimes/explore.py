@@ -170,6 +170,8 @@ def tabulate(spectrum: Spectrum) -> Tabulated:
         )
     if not spectrum.total_power > 0:
         raise ValueError("`spectrum`: its power is zero everywhere, so that there is nothing to learn.")
+    if not math.isfinite(spectrum.trace):
+        raise ValueError(f"`spectrum` must have a finite trace, got {spectrum.trace}.")
     levels = _coarser(spectrum.compressed, _BIN)
 
     def beyond(log_gamma: float) -> float:

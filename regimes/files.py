@@ -80,7 +80,8 @@ def read_file(
         raise ValueError(f"`{argument}`: reading {shown!r} needs pyarrow; install it, or write a .csv file.") from None
     except Exception as error:  # what readers raise on a damaged file has no common type: zlib.error, TokenError, ...
         why = _one_line(error) or type(error).__name__
-        raise ValueError(f"`{argument}`: {shown!r} could not be read as {path.suffix}: {why}") from error
+        ending = ".csv.gz" if path.name.endswith(".csv.gz") else path.suffix
+        raise ValueError(f"`{argument}`: {shown!r} could not be read as {ending}: {why}") from error
     for name, array in found.items():
         if array is not None:
             _checks.refuse_complex(f"`{argument}`: {name} in {path.name}", array)
@@ -270,8 +271,21 @@ def _read_csv(path: Path) -> Any:
     # A cell without text, which stands above an index, belongs to a header.
     bare = not numbered and all(cell != "nan" and _is_number(cell) for cell in first)
     figures = [cell for cell in first if cell != "nan" and _is_number(cell)]
-    if figures and not bare and not _counted(figures):  # columns may be counted, beside some with names
-        raise ValueError(f"{_NAMELESS} such as {figures[0]}: write such a line above it")
+    try:
+        second = [str(cell) for cell in pd.read_csv(path, header=None, skiprows=1, nrows=1, dtype=str).iloc[0]]
+    except pd.errors.EmptyDataError:
+        second = []
+    if len(second) > len(first):
+        raise ValueError(
+            f"its first line must name the columns, but has {len(first)} of {len(second)} ({first[0]!r}); remove lines "
+            "above the names"
+        )
+    # Columns may be counted, beside some with names, and words may stand above numbers.
+    if figures and not bare and not _counted(figures) and _alike(first, second):
+        raise ValueError(
+            f"{_NAMELESS} such as {figures[0]}, where the second does: write such a line above it, or, if it is one, a "
+            "letter before the numbers"
+        )
     return pd.read_csv(path, header=None if bare else 0)
 
 
@@ -293,6 +307,12 @@ def _either(endings: Sequence[str]) -> str:
 def _counted(figures: Sequence[str]) -> bool:
     """Whether they are 0, 1, 2, ... or 1, 2, 3, ..."""
     return any(list(figures) == [str(i + first) for i in range(len(figures))] for first in (0, 1))
+
+
+def _alike(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether two lines have numbers and words in the same places, apart from gaps."""
+    pairs = zip(first, second, strict=False)
+    return all("nan" in pair or _is_number(pair[0]) == _is_number(pair[1]) for pair in pairs)
 
 
 def _is_number(text: str) -> bool:

@@ -234,6 +234,18 @@ TYPED = {
     "mankind=True is another word": "mankind=True is another word",
     "write it with index=False": "write it with index=False",
     "`kind` must be None: it is": "`--kind` must be left out: it is",
+    "`kind` must be None of them": "`--kind` must be None of them",
+    **{
+        text: text.replace("`source`", "`INPUT`")
+        for text in (
+            "`source`: there is no file 'n=.npy'",
+            "`source`: there is no file 'kind=True.npy'",
+            '`source`: there is no file "a\'s, kind=.npy"',
+            "np.load(allow_pickle=False, kind=True) failed",
+            "look at load(kind='a')",
+        )
+    },
+    "the user's kind='gram', not the file's": "the user's --kind gram, not the file's",
 }
 
 

@@ -55,7 +55,7 @@ def test_the_choice_is_told_with_its_reason_and_beside_what_makes_the_forecast(w
     errors = {rank.law: f"{rank.error.value:.3g}" for rank in whole.ranks}
     assert whole.choice == (
         f"hestness is chosen, the closest of {len(errors) - 1} laws: its error at the sizes held out is "
-        f"{errors['hestness']}. The tail, a fit to the end of the curve alone and no law of all of it (error "
+        f"{errors['hestness']}, that of m4 and hestness-regions within 1% of it. The tail, a fit to the end of the curve alone and no law of all of it (error "
         f"{errors['tail']}), makes the forecast beyond the points."
     )
     asked = curve_fits.analyse(planted(), "power", bootstrap=0)
@@ -76,8 +76,14 @@ def test_a_law_that_is_not_the_closest_is_chosen_among_ties_and_says_so():
     errors = {"hestness": Estimate(0.0730, 0, 1), "power": Estimate(0.0734, 0, 1)}
     ranks = [curve_fits.Rank(name, error, 0.5, Status.CONVERGED) for name, error in errors.items()]
     assert dataclasses.replace(found, ranks=tuple(ranks)).choice == (
-        "power is chosen: its error at the sizes held out, 0.0734, is within 1% of the least, 0.073 of hestness, and "
+        "power is chosen: its error at the sizes held out, 0.0734, is within 1% of the least, that of hestness, and "
         "of such laws it is the one that all points support most (Akaike's criterion)."
+    )
+    errors = {"power": Estimate(0.0730, 0, 1), "hestness": Estimate(0.0734, 0, 1), "tail": Estimate(0.0726, 0, 1)}
+    ranks = [curve_fits.Rank(name, error, 0.5, Status.CONVERGED) for name, error in errors.items()]
+    assert dataclasses.replace(found, ranks=tuple(ranks), tail=None).choice == (
+        "power is chosen, the closest of 2 laws: its error at the sizes held out is 0.073, that of hestness within 1% "
+        "of it."
     )
 
 

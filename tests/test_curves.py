@@ -188,6 +188,12 @@ def test_a_scale_that_is_infinite_throughout_is_held_there():
     assert np.array_equal(line.loss, LOSS)
 
 
+def test_a_row_without_a_loss_does_not_decide_whether_a_scale_is_infinite_throughout():
+    table = {"n": [100, 100, 200], "k": [10, np.inf, np.inf], "loss": [np.nan, 0.4, 0.3]}
+    (curve,) = curves.read(table)
+    assert curve.loss.tolist() == [0.4, 0.3]
+
+
 def test_infinite_and_finite_sizes_together_make_no_curve_and_the_way_out_is_said():
     both = {"n": np.tile(N, 2), "k": np.repeat([64, np.inf], 5), "loss": np.tile(LOSS, 2)}
     curve = one(both)

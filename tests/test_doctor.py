@@ -32,6 +32,15 @@ def test_doctor_says_what_is_broken_and_why_and_goes_on(doctor, monkeypatch):
     assert "SQLite" in found.output
 
 
+def test_the_status_is_that_of_the_command_to_the_shell_too(regimes, monkeypatch):
+    """typer.Exit is a RuntimeError: the sentence for what went wrong is not said of it."""
+    monkeypatch.setattr(factor, "cholesky", lambda gram: 1 / 0)
+    code, out, err = regimes("doctor")
+    assert code == 1
+    assert "Broken: linear algebra." in out
+    assert err == ""
+
+
 def test_doctor_says_which_extra_brings_what_is_absent(doctor, monkeypatch):
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "dask" else there(name))

@@ -99,6 +99,8 @@ BAD = {
     "semicolons": (".csv", b"n;loss\n1;2\n", "its columns are separated by ';'; write commas"),
     "no header, labels": (".csv", b"5.1,3.5,cat\n4.9,3.0,dog\n", "name the columns, but holds numbers such as 5.1"),
     "no header, a gap": (".csv", b"5.1,,1.4\n4.9,3.0,1.2\n", "name the columns, but holds numbers such as 5.1"),
+    "a comment above": (".csv", b"# mine\nn,loss\n1,2\n", "but has 1 of 2 .'# mine'.; remove lines above the names"),
+    "text as gz": (".csv.gz", b"a,b\n1,2\n", "could not be read as .csv.gz"),
     "text as npy": (".npy", b"a,b\n1,2\n", "could not be read as .npy"),
     "text as npz": (".npz", b"a,b\n1,2\n", "could not be read as .npz"),
     "cut npz": (".npz", b"PK\x03\x04 and no more", "could not be read as .npz"),
@@ -107,6 +109,13 @@ BAD = {
     "pickle": (".pkl", b"1", "a pickle runs code when it is opened and is not read"),
     "torch": (".pt", b"1", "a pickle runs code"),
 }
+
+
+@pytest.mark.parametrize("header", ["model,2019,2020", "loss,0.5,1.0", "n,inf,nan2", "label,28,29"])
+def test_a_header_with_numbers_stands_above_lines_of_another_kind(tmp_path, header):
+    path = tmp_path / "mine.csv"
+    path.write_text(f"{header}\n3,4,5\n")
+    assert list(files.read_file(path)) == header.split(",")
 
 
 @pytest.mark.parametrize("case", BAD)

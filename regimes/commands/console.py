@@ -43,17 +43,27 @@ def as_typed(text: str) -> str:
     """A message of the library with the Python arguments in it as options and arguments of the command that runs.
 
     `drop_duplicates`, drop_duplicates=True and kind='features' become `--drop-duplicates`, --drop-duplicates and
-    --kind features.
+    --kind features. Words in quotes, such as the name of a file, stay as they are.
     """
     names = _TYPED.get()
-    one = {name: names.get(name) or names.get(name.removesuffix("s"), name) for name in re.findall(r"`(\w+)`", text)}
-    text = re.sub(r"`(\w+)`", lambda found: f"`{one[found[1]]}`", text)
-    for name, typed in names.items():
-        if typed.startswith("--"):
-            value = r"=(?:True\b|'([^']*)'|(?=[\s.;,)]|$))"
-            text = re.sub(rf"(?<![\w`,=-]){name}{value}", rf"{typed} \1", text)
-            text = re.sub(rf"{typed} (?=[\s.;,)]|$)", typed, text)  # no value, no space
-    return text.replace("must be None", "must be left out") if names else text
+    if not names:
+        return text
+    options = "|".join(name for name, typed in names.items() if typed.startswith("--")) or "(?!)"
+    parts = (
+        r"`(?P<argument>\w+)`(?P<absent> must be None(?=[:.,;]|$))?",
+        rf"(?<![\w`,=-])(?P<option>{options})=(?:True\b|'(?P<value>[^']*)'|(?=[\s.;,)]|$))",
+        r"(?<!\w)'[^']*'|(?<!\w)\"[^\"]*\"|\w+\([^()]*\)",  # what came, and calls of other libraries: as they are
+    )
+
+    def typed(found: re.Match[str]) -> str:
+        if name := found["argument"]:
+            shown = names.get(name) or names.get(name.removesuffix("s"), name)
+            return f"`{shown}`" + (" must be left out" if found["absent"] else "")
+        if name := found["option"]:
+            return f"{names[name]} {found['value']}" if found["value"] else names[name]
+        return found[0]
+
+    return re.sub("|".join(parts), typed, text)
 
 
 def present(source: str, argument: str) -> None:
