@@ -55,8 +55,8 @@ def test_the_choice_is_told_with_its_reason_and_beside_what_makes_the_forecast(w
     errors = {rank.law: f"{rank.error.value:.3g}" for rank in whole.ranks}
     assert whole.choice == (
         f"hestness is chosen, the closest of {len(errors) - 1} laws: its error at the sizes held out is "
-        f"{errors['hestness']}, that of m4 and hestness-regions within 1% of it. The tail, a fit to the end of the curve alone and no law of all of it (error "
-        f"{errors['tail']}), makes the forecast beyond the points."
+        f"{errors['hestness']}, that of m4 and hestness-regions within 1% of it. The tail, a fit to the end of the "
+        f"curve alone and no law of all of it (error {errors['tail']}), makes the forecast beyond the points."
     )
     asked = curve_fits.analyse(planted(), "power", bootstrap=0)
     assert asked.choice.startswith("power is the only law: its error at the sizes held out is ")
