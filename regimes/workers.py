@@ -290,7 +290,11 @@ _LOST = 30.0
 
 
 class Cluster:
-    """The workers of a Dask cluster. Dask itself gives the cell of a worker that died to another one."""
+    """The workers of a Dask cluster. Dask itself gives the cell of a worker that died to another one.
+
+    It gives up a cell that was on workers when they died, be it only in wait behind the one that killed them. So such a
+    cell is tried once more when nothing else runs.
+    """
 
     tries = 1
 
@@ -305,6 +309,8 @@ class Cluster:
         self._futures: dict[str, Any] = {}
         self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # something may have ended
         self._lost: dict[str, float] = {}
+        self._suspects: list[Job] = []
+        self._alone = ""  # the suspect that is tried by itself
         self._looked = -1e9
         self._threads = 1
 
@@ -318,7 +324,7 @@ class Cluster:
 
     def room(self) -> int:
         """How many more cells may be started; a few wait at the scheduler, so that no worker does."""
-        return self.size + 1 + self.size // 4 - len(self.running)
+        return 0 if self._alone else self.size + 1 + self.size // 4 - len(self._futures)
 
     def start(self, job: Job) -> None:
         """Take a cell."""
@@ -329,6 +335,10 @@ class Cluster:
 
     def finished(self, timeout: float) -> list[tuple[str, Outcome]]:
         """Cells that have come to an end, waiting for one for at most so many seconds."""
+        if self._suspects and not self._futures:
+            job = self._suspects.pop()
+            self._alone = job.key
+            self.start(job)
         with contextlib.suppress(queue.Empty):
             self._ended.get(timeout=timeout)
             while True:
@@ -341,9 +351,16 @@ class Cluster:
         for key in [key for key, since in self._lost.items() if time.monotonic() - since > _LOST]:
             self.start(self.running[key])
         ended = [key for key, future in self._futures.items() if future.status in ("finished", "error", "cancelled")]
+        found = []
         for key in ended:
+            job, outcome = self.running[key], self._outcome(key)
+            if outcome.died and key != self._alone:
+                self._suspects.append(job)
+                continue
             del self.running[key]
-        return [(key, self._outcome(key)) for key in ended]
+            self._alone = "" if key == self._alone else self._alone
+            found.append((key, outcome))
+        return found
 
     def close(self) -> None:
         """Give up what is still running."""

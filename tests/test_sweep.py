@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +224,54 @@ def test_a_cell_that_kills_its_workers_is_a_row_and_the_rest_goes_on(path, sched
         for row in found.records("failed"):
             assert re.search("KilledWorker" if scheduler else r"its worker died \(SIGKILL, perhaps for", row.error)
             assert row.attempts == (1 if scheduler else 2)
+
+
+class KilledWorker(Exception):  # noqa: N818
+    """Named as Dask's."""
+
+
+class DaskThatGivesUp:
+    """A client whose cells run when asked, and which gives up those of some names a number of times."""
+
+    def __init__(self, given_up):
+        self.given_up, self.status, self.submitted, self.waiting = given_up, "running", [], []
+
+    def nthreads(self):
+        return {"one": 2}
+
+    def submit(self, work, job, versions, **options):
+        self.submitted.append(job.key)
+        future = types.SimpleNamespace(status="pending", add_done_callback=lambda done: self.waiting.append(future))
+        failed = self.submitted.count(job.key) <= self.given_up.get(job.key, 0)
+        future.exception = lambda: KilledWorker("2 workers died") if failed else None
+        future.result = lambda: workers.Outcome(results={"loss": 1.0})
+        future.end = "error" if failed else "finished"
+        return future
+
+    def end(self, number=1):
+        for future in self.waiting[:number]:
+            future.status = future.end
+        del self.waiting[:number]
+
+
+def test_a_cell_that_only_waited_behind_one_that_kills_is_tried_again_alone():
+    client = DaskThatGivesUp({"killer": 2, "behind": 1})
+    crew = workers.Cluster(client)
+    for key in ("killer", "behind", "other"):
+        crew.start(Job(key, dict, {}, 0))
+    client.end(2)
+    assert crew.finished(0) == []
+    assert (client.submitted, len(crew.running)) == (["killer", "behind", "other"], 3)  # as long as another runs
+    client.end()
+    assert [key for key, _ in crew.finished(0)] == ["other"]
+    found = []
+    while crew.running:
+        found += crew.finished(0)
+        assert crew.room() == 0 or not client.waiting  # nothing beside it
+        assert len(client.waiting) <= 1
+        client.end()
+    assert [(key, outcome.died) for key, outcome in found] == [("behind", False), ("killer", True)]
+    assert crew.room() > 0
 
 
 def test_a_cell_that_takes_too_long_is_a_row_and_the_rest_goes_on(path):
