@@ -263,7 +263,7 @@ def test_every_network_has_a_folder_of_its_own(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same(tmp_path, monkeypatch):
     """Trained for real, little of it: stopped in the middle of a pruning, then gone on with."""
-    tiny = {"depths": (1, 2), "widths": (2, 4, 7), "n": (60,), "rounds": 3, "steps": 20, "seeds": 2, "budgets": (170,)}
+    tiny = {"depths": (1, 2), "widths": (2, 4, 7), "n": (60,), "rounds": 3, "steps": 20, "seeds": 2, "budgets": (60,)}
     plain, calls = training.train, []
 
     def stopping(*arguments, **options):
@@ -285,7 +285,7 @@ def test_an_interrupted_run_goes_on_to_the_same(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_trained_networks_have_two_plateaus_and_wider_ones_bear_more():
     sizes = {"depths": (1, 2), "widths": (12, 24, 48), "n": (500,), "rounds": 14, "steps": 600, "seeds": 2}
-    found = pruning.run(**sizes)
+    found = pruning.run(task="digits", **sizes)
     for one in found.families:
         assert np.all(np.abs(one.loss[1:4] / one.loss[0] - 1) < 0.15), "a plateau at high density"
     for depth in (1, 2):  # the same density, 0.04, costs the narrow ones most
