@@ -483,3 +483,10 @@ def test_surface_of_a_spectrum_without_tail_stays_below_its_modes():
     found = explore.surface(of, Knobs(0.1, 0.01))
     known = equivalents.loss(of.spectrum, found.n[:, None], found.k, 0.01, 0.1)
     np.testing.assert_allclose(found.loss, known, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_trace_that_is_no_number_is_refused_at_once():
+    huge = np.full(3, 1e200)
+    with pytest.raises(ValueError, match="`spectrum` must have a finite trace, got inf"):
+        explore.tabulate(Spectrum(huge, np.ones(3), huge))
