@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from regimes import fits, laws, pruned, pruned_families, pruning, training, work_plots
+from regimes import fits, laws, pruned, pruned_families, pruning, teachers, training, work_plots
 from regimes.commands import pruning as command
 from regimes.results import Estimate
 
@@ -174,6 +174,31 @@ def test_shapes_are_counted_as_the_networks_count_them():
             assert sum(pruned_families.shape(depth, width, inputs, outputs)) == whole
     with pytest.raises(ValueError, match="`width` must be at least 1, got 0"):
         pruned_families.shape(1, 0, 4, 1)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_the_teachers_labels_have_the_noise_that_was_asked_for(noise):
+    sizes = pruning.plan(noise=noise)
+    x, y, x_test, y_test = pruning._data(sizes, 3)
+    assert x.shape[1:] + y.shape[1:] == sizes.ends
+    assert not {*map(bytes, x)} & {*map(bytes, x_test)}
+    teacher = teachers.draw(sizes.ends[0], [3, 1])
+    for inputs, labels in ((x, y), (x_test, y_test)):
+        added = labels - teacher.labels(inputs)
+        assert np.mean(added**2) == pytest.approx(noise, rel=5 * math.sqrt(2 / len(added)))
+        assert np.var(teacher.labels(inputs)) == pytest.approx(1, rel=0.15)
+
+
+def test_the_default_task_is_the_noisy_teacher_of_four_inputs(monkeypatch):
+    monkeypatch.setattr(pruned, "prune", fake_prune)
+    found = pruning.run(**SMALL | {"task": "teacher-student", "depths": (2, 3)}, seed=1)
+    assert found.settings["noise"] == 0.05
+    assert found.fit.parameters["psi"] == pytest.approx(LAW["psi"], rel=0.1)
+    for one in found.families:
+        assert (one.weights, one.biases) == pruned_families.shape(one.depth, one.width, 4, 1)
+    for one in found.budgets:
+        weights, biases = pruned_families.shape(one.depth, one.width, 4, 1)
+        assert one.density * weights + biases == pytest.approx(one.parameters)
 
 
 def test_the_same_seed_gives_the_same(runs):
