@@ -52,7 +52,7 @@ class Loaded(NamedTuple):
 
 
 def read(
-    path: str | Path,
+    source: str | Path,
     *,
     x: str | None = None,
     y: str | None = None,
@@ -62,7 +62,7 @@ def read(
     """A file to draw on top: a spectrum, or measured losses.
 
     Args:
-        path: a `.npy`, `.npz`, `.csv` or `.parquet` file. One with eigenvalues (an array, or a column of that name,
+        source: a `.npy`, `.npz`, `.csv` or `.parquet` file. One with eigenvalues (an array, or a column of that name,
             such as spectrum.csv of `regimes predict`; also power, multiplicity, tail and tail_power) is a spectrum,
             without power that of the kernel's own prior; a table without them is one of losses.
         x: column of the scale, as [curves.read][regimes.curves.read] takes it.
@@ -73,10 +73,10 @@ def read(
     Raises:
         ValueError: a file that is missing, empty or neither of the two; losses along something else than n, k or time.
     """
-    path = Path(path).expanduser()
+    path = Path(source).expanduser()
     columns = {"x": x, "y": y, "by": by, "stderr": stderr}
     table = path.suffix in (".csv", ".parquet") or path.name.endswith(".csv.gz")
-    found = files.read_file(path, argument="file")
+    found = files.read_file(path, argument="source")
     named = {str(name).lower(): np.asarray(found[name]) for name in found if str(name).lower() in _LEVELS}
     values = next((named[name] for name in ("eigenvalues", "eigenvalue") if name in named), None)
     told = any(column is not None for column in columns.values())
@@ -137,7 +137,7 @@ def _noise(path: Path, named: dict[str, Array]) -> float | None:
     told = named.get("noise")
     if told is None and path.name == "spectrum.csv":
         try:
-            beside = files.read_file(path.parent / "exponents.csv", argument="file")
+            beside = files.read_file(path.parent / "exponents.csv", argument="source")
             told = np.asarray(beside["value"][(beside["quantity"] == "noise") & (beside["method"] == "forecast")])
         except (ValueError, KeyError, OSError):
             return None  # another file of that name
@@ -148,7 +148,7 @@ def _noise(path: Path, named: dict[str, Array]) -> float | None:
     except (ValueError, TypeError):
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"`file`: the noise of {path.name} must be a variance, not {np.ravel(told)[0]}.")
+        raise ValueError(f"`source`: the noise of {path.name} must be a variance, not {np.ravel(told)[0]}.")
     return value
 
 
@@ -167,5 +167,5 @@ def _spectrum(name: str, values: Array, named: dict[str, Array]) -> Spectrum:
             one, two, three = (np.asarray(each, dtype=np.float64)[order] for each in (values, power, many))
             made = Spectrum(one, two, three, tail=rest.get("tail", 0.0), tail_power=rest.get("tail_power", 0.0))
     except (ValueError, IndexError, TypeError) as error:
-        raise ValueError(f"`file`: {name} holds no spectrum: {error}") from None
+        raise ValueError(f"`source`: {name} holds no spectrum: {error}") from None
     return made

@@ -490,3 +490,13 @@ def test_a_trace_that_is_no_number_is_refused_at_once():
     huge = np.full(3, 1e200)
     with pytest.raises(ValueError, match="`spectrum` must have a finite trace, got inf"):
         explore.tabulate(Spectrum(huge, np.ones(3), huge))
+
+
+@pytest.mark.parametrize("content", [None, "", "eigenvalue\n-1\n2\n"])
+def test_a_file_that_is_refused_is_named_as_it_is_typed(regimes, tmp_path, content):
+    path = tmp_path / "mine.csv"
+    if content is not None:
+        path.write_text(content)
+    code, _, said = regimes("explore", path, "--no-browser", "--port", 0)
+    assert code == 2
+    assert said.startswith("Error: `FILE`: ")
