@@ -289,6 +289,16 @@ _LOST = 30.0
 """Seconds after which a cell that Dask has lost is given out anew."""
 
 
+_LENIENT = {
+    # The second worker that dies over a cell is the last one; Dask's own number is four.
+    "distributed.scheduler.allowed-failures": 1,
+    # Dask closes for good a worker that is absent 15 s after it died, though one that dies again and again may just be
+    # starting, and ends up with none.
+    "distributed.deploy.lost-worker-timeout": "1 day",
+}
+"""Settings of the clusters that are made here."""
+
+
 class Cluster:
     """The workers of a Dask cluster. Dask itself gives the cell of a worker that died to another one.
 
@@ -375,9 +385,18 @@ class Cluster:
             raise OSError("the Dask scheduler has cancelled a cell; what was stored stays stored, resume later.")
         error = future.exception()
         if error is None:
-            return future.result()
-        died = type(error).__name__ == "KilledWorker"
+            try:
+                return future.result()
+            except Exception as raised:
+                if not _killed(raised):
+                    raise
+                error = raised  # lost with its worker before it got here, and so where it was computed anew
+        died = _killed(error)
         return Outcome(" ".join(f"{type(error).__name__}: {error}".split())[:1000], died=died)
+
+
+def _killed(error: BaseException) -> bool:
+    return type(error).__name__ == "KilledWorker"  # by name: Dask need not be installed
 
 
 @contextlib.contextmanager
@@ -424,9 +443,8 @@ def local_cluster(workers: int) -> Iterator[Any]:
         ImportError: Dask is not installed.
     """
     dask, distributed = _dask()
-    # The second worker that dies over a cell is the last one; Dask's own number is four.
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set(_LENIENT),
         distributed.LocalCluster(
             n_workers=_checks.count("workers", workers),
             threads_per_worker=1,
@@ -462,7 +480,7 @@ def slurm_cluster(jobs: int, **settings: Any) -> Iterator[Any]:
         raise ImportError("SLURM needs dask-jobqueue: install it with `pip install regimes[scale]`.") from None
     options = dict(settings.pop("scheduler_options", {}))
     options.setdefault("dashboard_address", "127.0.0.1:0")
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+    with dask.config.set(_LENIENT):
         cluster = SLURMCluster(scheduler_options=options, **settings)
         with cluster:
             cluster.scale(jobs=jobs)

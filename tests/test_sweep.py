@@ -233,8 +233,8 @@ class KilledWorker(Exception):  # noqa: N818
 class DaskThatGivesUp:
     """A client whose cells run when asked, and which gives up those of some names a number of times."""
 
-    def __init__(self, given_up):
-        self.given_up, self.status, self.submitted, self.waiting = given_up, "running", [], []
+    def __init__(self, given_up, lost=()):
+        self.given_up, self.lost, self.status, self.submitted, self.waiting = given_up, lost, "running", [], []
 
     def nthreads(self):
         return {"one": 2}
@@ -244,9 +244,14 @@ class DaskThatGivesUp:
         future = types.SimpleNamespace(status="pending", add_done_callback=lambda done: self.waiting.append(future))
         failed = self.submitted.count(job.key) <= self.given_up.get(job.key, 0)
         future.exception = lambda: KilledWorker("2 workers died") if failed else None
-        future.result = lambda: workers.Outcome(results={"loss": 1.0})
+        future.result = lambda: self.fetch(job)
         future.end = "error" if failed else "finished"
         return future
+
+    def fetch(self, job):
+        if self.submitted.count(job.key) <= 1 and job.key in self.lost:
+            raise KilledWorker("2 workers died") if job.key != "far" else OSError("no route to host")
+        return workers.Outcome(results={"loss": 1.0})
 
     def end(self, number=1):
         for future in self.waiting[:number]:
@@ -272,6 +277,33 @@ def test_a_cell_that_only_waited_behind_one_that_kills_is_tried_again_alone():
         client.end()
     assert [(key, outcome.died) for key, outcome in found] == [("behind", False), ("killer", True)]
     assert crew.room() > 0
+
+
+def test_a_result_that_dies_with_its_worker_on_the_way_is_computed_again():
+    client = DaskThatGivesUp({}, lost=("near", "far"))
+    crew = workers.Cluster(client)
+    crew.start(Job("near", dict, {}, 0))
+    client.end()
+    assert crew.finished(0) == []
+    assert crew.finished(0) == []
+    client.end()
+    assert [(key, outcome.error) for key, outcome in crew.finished(0)] == [("near", "")]
+    assert client.submitted == ["near", "near"]
+    crew.start(Job("far", dict, {}, 0))
+    client.end()
+    with pytest.raises(OSError, match="no route"):  # no fault of the cell's
+        crew.finished(0)
+
+
+@pytest.mark.slow
+def test_workers_that_die_again_and_again_come_back(tmp_path):
+    pytest.importorskip("distributed")
+    grid = sweep.grid("test-faulty", {"n": list(range(30))}, fixed={"how": "kill"})
+    with workers.local_cluster(2) as cluster:
+        report = sweep.run(grid, tmp_path / "a.sqlite", workers=2, scheduler=cluster)
+        assert (report.done, report.failed) == (24, 6)
+        time.sleep(20)  # Dask looks 15 s after a death
+        wait_for(lambda: len(cluster.scheduler_info["workers"]) == 2)
 
 
 def test_a_cell_that_takes_too_long_is_a_row_and_the_rest_goes_on(path):
