@@ -6,6 +6,7 @@ from . import budgets as budgets
 from . import cells as cells
 from . import characters as characters
 from . import classify as classify
+from . import clusters as clusters
 from . import corners as corners
 from . import curve_fits as curve_fits
 from . import curve_laws as curve_laws
@@ -45,6 +46,7 @@ from . import infinite as infinite
 from . import inputs as inputs
 from . import intervals as intervals
 from . import iso_loss as iso_loss
+from . import jobs as jobs
 from . import joint_law as joint_law
 from . import joint_surfaces as joint_surfaces
 from . import kernels as kernels

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from regimes import _checks
-from regimes.law import AMPLITUDES, OFFSETS, PLACES, Law, Parameter, log_sum, logarithm, powers
+from regimes.law import AMPLITUDES, OFFSETS, PLACES, Law, Parameter, log_sum, logarithm, maker, powers
 
 _AMPLITUDE = Parameter("a", *AMPLITUDES, log=True, linear=True, meaning="what the power law gives at scale 1")
 _EXPONENT = Parameter("b", 1e-3, 10.0, log=True, meaning="exponent")
@@ -204,6 +204,7 @@ M4 = Law(
 The paper has the level of guessing itself as a parameter; its distance to the offset keeps any box of bounds valid."""
 
 
+@maker
 def broken(breaks: Any = 1) -> Law:
     """The smoothly broken power law: a + b n^-c0 prod_i [1 + (n/d_i)^(1/f_i)]^(-c_i f_i).
 
@@ -250,6 +251,7 @@ def broken(breaks: Any = 1) -> Law:
     )
 
 
+@maker
 def scale_time(of: Any = HESTNESS) -> Law:
     """Scale-time equivalence: any law of one scale as a law of the product k t.
 

@@ -132,13 +132,17 @@ class Model:
         positions = math.prod(x.shape[1:3]) if self.images else 1
         rows = _slices(len(x), max(1, _ENTRIES // (positions * width)))
         # One network at a time for images: a convolution batched over its weights compiles and runs slowly on CPUs.
-        together = 1 if self.images else max(1, _ENTRIES // (rows[0].stop * width))
+        most = 1 if self.images else max(1, _ENTRIES // (rows[0].stop * width))
+        columns = _slices(k, math.ceil(k / math.ceil(k / 512)))
+        # Columns and batches of one size each, a few features computed in vain: compiling takes longest.
+        batches = math.ceil(columns[0].stop / most)
+        together = math.ceil(columns[0].stop / batches)
         result = np.empty((len(x), k))
-        columns = _slices(k, 512)
         with float64(), _shown(progress, len(rows) * len(columns), "features") as advance:
             sample = _sampler(self, width, x.shape[1:], together)
             for done, (c, r) in enumerate((c, r) for c in columns for r in rows):
-                result[r, c] = sample(jax.random.key(seed), np.arange(c.start, min(c.stop, k)), x[r]).T
+                numbers = np.arange(c.start, c.start + batches * together)
+                result[r, c] = sample(jax.random.key(seed), numbers, x[r])[: min(c.stop, k) - c.start].T
                 advance(done + 1, len(rows) * len(columns))
         return result
 

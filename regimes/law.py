@@ -7,7 +7,10 @@ this way it states: a closed inverse, a limit, a gradient. [laws][regimes.laws] 
 """
 
 import dataclasses
+import functools
+import importlib
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -96,6 +99,8 @@ class Law:
     """Closed inverses: scale -> solution(target, *other scales, *parameters), NaN where there is none."""
     limits: Mapping[tuple[str, float], Callable[..., Any]] = dataclasses.field(default_factory=dict)
     """(scale, 0 or infinity) -> limit(*other scales, *parameters), where evaluation there does not give it."""
+    _call: Callable[[], "Law"] | None = dataclasses.field(default=None, init=False, repr=False)
+    """What makes it anew, for pickle."""
 
     def __post_init__(self) -> None:
         for what, names in (("scale", self.scales), ("parameter", self.names)):
@@ -247,15 +252,34 @@ class Law:
                 f"{self.name} has {len(self.scales)} scales ({', '.join(self.scales)}), got names {fresh}."
             )
         new = dict(zip(self.scales, fresh, strict=True))
-        return dataclasses.replace(
+        renamed = dataclasses.replace(
             self,
             scales=fresh,
             solutions={new[name]: solution for name, solution in self.solutions.items()},
             limits={(new[name], to): limit for (name, to), limit in self.limits.items()},
         )
+        return renamed._made_by(functools.partial(Law.rename, self, fresh))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle: the call that made it, its name in the module of its formula, or else its fields.
+
+        Formulas are often lambdas or made inside a function, which pickle does not find.
+        """
+        if self._call is not None:
+            return self._call, ()
+        home = sys.modules.get(self.function.__module__)
+        known = [] if home is None or home.__name__ == "__main__" else list(vars(home).items())  # each has its own main
+        for name, value in known:
+            if value is self:
+                return _of_module, (home.__name__, name)  # type: ignore[union-attr]
+        return functools.partial(Law, **{field.name: getattr(self, field.name) for field in _given(self)}), ()
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(self.scales)}) = {self.formula} [{', '.join(self.names)}]"
+
+    def _made_by(self, call: Callable[[], "Law"]) -> "Law":
+        object.__setattr__(self, "_call", call)
+        return self
 
     def _unit_amplitudes(self, *arguments: Any) -> tuple[Any, ...]:
         """The default `basis`: the law with one linear parameter 1 and the others 0."""
@@ -337,6 +361,31 @@ class Law:
                 raise ValueError(f"`{name}` must be a number that is not NaN, got {value!r}.")
             values.append(array.astype(np.float64))
         return values
+
+
+def maker(make: Callable[..., Law]) -> Callable[..., Law]:
+    """A function that makes laws, which are then pickled as the call that made them.
+
+    Args:
+        make: a function of a module.
+    """
+
+    @functools.wraps(make)
+    def made(*arguments: Any, **options: Any) -> Law:
+        return make(*arguments, **options)._made_by(functools.partial(made, *arguments, **options))
+
+    return made
+
+
+def _of_module(module: str, name: str) -> Law:
+    found: Law = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _given(law: Law) -> list[Any]:
+    """Fields without the basis that a law makes for itself."""
+    made = getattr(law.basis, "__func__", None) is Law._unit_amplitudes
+    return [field for field in dataclasses.fields(law) if field.init and not (made and field.name == "basis")]
 
 
 def _same_names(what: str, law: str, given: Mapping[str, Any], expected: Sequence[str]) -> None:

@@ -20,15 +20,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from regimes import display  # registers them
-from regimes import experiments as experiments
+from regimes import display, jobs
+from regimes import experiments as experiments  # registers them
 from regimes import network_cells as network_cells  # this one too
 from regimes import store as stores
 from regimes import workers as crews
 from regimes.cells import Cell
 from regimes.grids import Sweep, grid, read
+from regimes.jobs import Job, Outcome
 from regimes.store import DONE, FAILED, Record, Store
-from regimes.workers import Job, Outcome
 
 __all__ = ["Plan", "Report", "State", "Sweep", "grid", "plan", "probe", "read", "run"]
 
@@ -348,7 +348,7 @@ class _Work:
                 outcome.error,
                 outcome.traceback,
                 outcome.worker,
-                outcome.versions or crews.versions(),
+                outcome.versions or jobs.versions(),
             )
         )
         self.spent = [*self.spent[-19:], outcome.seconds]
@@ -421,7 +421,7 @@ def _signals(stop: threading.Event | None) -> Iterator[Callable[[], bool]]:
 
 def _refuse_other_versions(opened: Store) -> None:
     for known in opened.environments():
-        apart = crews.differing(known, crews.versions())
+        apart = jobs.differing(known, jobs.versions())
         if apart:
             raise ValueError(
                 f"{str(opened.path)!r} holds cells computed with other packages: {', '.join(apart)} now. Install those "

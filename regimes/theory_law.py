@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regimes import domains
-from regimes.law import AMPLITUDES, OFFSETS, PLACES, Law, Parameter, larger, smaller
+from regimes.law import AMPLITUDES, OFFSETS, PLACES, Law, Parameter, larger, maker, smaller
 
 Array = np.ndarray
 _MODES = 1e16
@@ -204,6 +204,7 @@ def _evaluate(arguments: _Arguments, moved: Sequence[_Arguments] = ()) -> list[A
     return [result.reshape(shape) for result in found]
 
 
+@maker
 def theory(
     scales: str | Sequence[str] = ("n", "k"), *, units: bool = False, ridge: bool = False, peak: bool = False
 ) -> Law:

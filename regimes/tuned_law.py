@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regimes import domains
-from regimes.law import AMPLITUDES, Law, Parameter
+from regimes.law import AMPLITUDES, Law, Parameter, maker
 
 Array = np.ndarray
 _MODES = 1e12
@@ -181,6 +181,7 @@ def _points(moved: Sequence[Sequence[Any]]) -> list[Array]:
     return [result.reshape(shape) for result in found]
 
 
+@maker
 def tuned_theory(*, units: bool = False) -> Law:
     """The loss of random features with a power-law spectrum at the ridge that is best at each (n, k), as a law.
 

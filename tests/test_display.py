@@ -4,6 +4,7 @@ import functools
 import importlib
 import inspect
 import json
+import pickle
 import pkgutil
 import subprocess
 import sys
@@ -150,6 +151,14 @@ def test_repr_is_one_line_with_the_name_and_what_str_says(name):
     assert "  " not in shown
     said = " ".join(str(found).replace("\n", "; ").split()).replace(":; ", ": ")
     assert said.startswith(shown.removeprefix(f"<{kind}: ").removesuffix(">").rstrip("… "))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_results_can_be_pickled(name):
+    found = results()[name]
+    again = pickle.loads(pickle.dumps(found))
+    assert type(again) is type(found)
+    assert str(again) == str(found)
 
 
 def parsed(text):

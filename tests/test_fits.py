@@ -291,6 +291,7 @@ def test_groups_that_err_together_widen_the_intervals():
     assert (groups.high - groups.low) > 1.5 * (points.high - points.low)
 
 
+@pytest.mark.slow
 def test_groups_cover():
     hits = 0
     for seed in range(100):

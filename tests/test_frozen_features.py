@@ -106,6 +106,7 @@ def planted() -> frozen_features.FrozenFeatures:
     return frozen_features.run(phi, targets=noisy, trials=4)
 
 
+@pytest.mark.slow
 def test_gaussian_features_are_predicted(planted: frozen_features.FrozenFeatures) -> None:
     """Where all assumptions hold, predictions from a sample agree with all four regimes and the resonance."""
     assert planted.error < 0.1
@@ -128,6 +129,7 @@ def test_gaussian_features_are_predicted(planted: frozen_features.FrozenFeatures
         np.testing.assert_allclose(each.predicted.loss, each.measured.loss, rtol=0.15)
 
 
+@pytest.mark.slow
 def test_the_result_tells_itself(planted: frozen_features.FrozenFeatures) -> None:
     said = str(planted)
     assert f"{planted.error:.1%}" in said

@@ -1,5 +1,8 @@
 import dataclasses
 import math
+import pickle
+import subprocess
+import sys
 
 import mpmath as mp
 import numpy as np
@@ -656,6 +659,46 @@ def test_renamed_law_keeps_its_inverse_and_limits():
     assert law.limit([2.0, 0.5, 0.1], "tokens", INF)() == 0.1
     with pytest.raises(ValueError, match="has 1 scales"):
         laws.HESTNESS.rename(("n", "k"))
+
+
+def _halves(n, a):
+    return a * laws.powers(n, -0.5)
+
+
+HALVES = Law("halves", "a n^-1/2", ("n",), (Parameter("a", 1e-9, 1e9, linear=True),), lambda n, a: _halves(n, a), "")
+PICKLED = {
+    **{name: laws.get(name) for name in laws.names()},
+    "renamed": laws.CHINCHILLA.rename(["k", "n"]),
+    "made": laws.theory("n", units=True, peak=True),
+    "made and renamed": laws.broken(2).rename("k"),
+    "made of another": laws.scale_time(laws.broken(2)),
+    "of one's own": HALVES,
+    "changed": dataclasses.replace(laws.HESTNESS.rename("k"), name="mine", function=laws.HESTNESS.function),
+    "of fields": Law("fields", "a n^-1/2", ("n",), (Parameter("a", 1e-9, 1e9, linear=True),), _halves, ""),
+}
+
+
+@pytest.mark.parametrize("name", PICKLED)
+def test_a_pickled_law_is_the_same_law(name):
+    law = PICKLED[name]
+    values = [math.sqrt(one.low * one.high) if one.log else (one.low + one.high) / 2 for one in law.parameters]
+    scales = {scale: np.geomspace(3.0, 300.0, 7) for scale in law.scales}
+    again = pickle.loads(pickle.dumps(law))
+    assert str(again) == str(law)
+    assert again.parameters == law.parameters
+    np.testing.assert_array_equal(again(values, **scales), law(values, **scales))
+    np.testing.assert_array_equal(again.jacobian(values, **scales), law.jacobian(values, **scales))
+    assert (again.basis is None) == (law.basis is None)
+
+
+def test_a_pickled_law_is_found_by_another_process():
+    content = pickle.dumps([laws.CHINCHILLA, laws.broken(2).rename("k")])
+    code = (
+        "import pickle, sys; first, other = pickle.load(sys.stdin.buffer); from regimes import laws; "
+        "assert first is laws.CHINCHILLA; print(other)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=content, capture_output=True, check=True)
+    assert done.stdout.decode().strip() == str(laws.broken(2).rename("k"))
 
 
 def test_stated_limits_win_and_a_changed_function_gets_its_own_basis():

@@ -51,6 +51,7 @@ def test_a_wrong_prediction_is_refuted(own, monkeypatch):
     assert found.checks[0].holds is False
 
 
+@pytest.mark.slow
 def test_digits_are_predicted_from_their_spectrum(digits):
     """Both learners within 15 %; random features are worse than the kernel that they sample."""
     for one in digits.growths:
@@ -66,6 +67,7 @@ def test_digits_are_predicted_from_their_spectrum(digits):
         digits["digits", "network"]
 
 
+@pytest.mark.slow
 def test_tables_and_record_hold_the_numbers(digits):
     tables = digits.tables()
     exponents = tables["exponents"].set_index("learner")
@@ -113,6 +115,7 @@ def test_an_interrupted_run_goes_on(own, tmp_path, monkeypatch):
         model_growth.run(checkpoint=tmp_path, **THEORY, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_too_few_models_decide_nothing(digits):
     """Sixteen features for a kernel's loss: no size, no claim, and it says so."""
@@ -251,6 +254,7 @@ def test_the_plan_says_what_will_be_done():
     assert sum(cell.samples for cell in quick) < sum(cell.samples for cell in cells)
 
 
+@pytest.mark.slow
 def test_the_figure_shows_every_domain(own, digits):
     both = model_growth.ModelGrowth(own.growths + digits.growths, (), {})
     figure = work_plots.model_growth(both)

@@ -205,6 +205,7 @@ def small(tmp_path_factory):
     return network_variance.run(**SMALL, checkpoint=tmp_path_factory.mktemp("networks"))
 
 
+@pytest.mark.slow
 def test_excesses_fall_as_one_over_the_size(small):
     found = {(one.case.architecture, one.quantity): one for one in small.measurements}
     spread = found["erf", "the mean of the ensemble"]
@@ -241,6 +242,7 @@ def test_same_seed_same_result_and_another_seed_another():
         assert not np.array_equal(first.curve.trials, third.curve.trials)
 
 
+@pytest.mark.slow
 def test_tables_record_and_figure(small):
     tables = small.tables()
     assert len(tables["exponents"]) == len(small.checks) == 10

@@ -68,6 +68,7 @@ def found() -> task_changes.TaskChanges:
     return task_changes.run(changes=changes, n=[32, 96, 288], width=32, steps=60, seeds=2, trials=4)
 
 
+@pytest.mark.slow
 def test_the_kernel_is_predicted_through_every_change(found: task_changes.TaskChanges) -> None:
     """From the spectrum of the changed task alone: losses within 10 %, exponents within their intervals."""
     assert [row.change.kind for row in found.rows] == ["none", "superclasses", "label noise", "input noise"]
@@ -86,6 +87,7 @@ def test_the_kernel_is_predicted_through_every_change(found: task_changes.TaskCh
     assert math.isnan(before.floor[0])
 
 
+@pytest.mark.slow
 def test_labels_do_not_change_the_kernel(found: task_changes.TaskChanges) -> None:
     before, merged, noisy_labels, noisy_inputs = found.rows
     assert merged.alpha.value == pytest.approx(before.alpha.value, abs=0.02)
@@ -93,6 +95,7 @@ def test_labels_do_not_change_the_kernel(found: task_changes.TaskChanges) -> Non
     assert noisy_inputs.alpha.value < before.alpha.value - 0.05
 
 
+@pytest.mark.slow
 def test_networks_learn(found: task_changes.TaskChanges) -> None:
     for row in found.rows:
         assert row.network_curve.trials is not None
@@ -102,6 +105,7 @@ def test_networks_learn(found: task_changes.TaskChanges) -> None:
     assert found.rows[0].network_curve.loss[0] < 0.9
 
 
+@pytest.mark.slow
 def test_the_result_tells_itself(found: task_changes.TaskChanges) -> None:
     said = str(found)
     assert all(str(row.change) in said for row in found.rows)

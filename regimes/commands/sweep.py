@@ -168,8 +168,7 @@ def _run(
     retry_failed: bool,
     mixed: bool,
 ) -> None:
-    from regimes import sweep
-    from regimes import workers as crews
+    from regimes import clusters, sweep
 
     if slurm is not None and scheduler is not None:
         raise ValueError("`slurm` makes a scheduler of its own; leave out `scheduler`.")
@@ -178,7 +177,7 @@ def _run(
     screen = Console()
     console.say(screen, sweep.plan(found, store, workers=max(1, workers)))
     with contextlib.ExitStack() as stack:
-        cluster = scheduler if slurm is None else stack.enter_context(crews.slurm_cluster(slurm))
+        cluster = scheduler if slurm is None else stack.enter_context(clusters.slurm_cluster(slurm))
         progress = stack.enter_context(_shown(len(found)))
         try:
             report = sweep.run(
