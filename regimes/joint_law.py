@@ -221,7 +221,7 @@ def plan(
         _checks.count("dim", dim, high=32),
         tuple(int(v) for v in _checks.sizes("n", in_n, low=8, high=16384)),
         tuple(int(v) for v in _checks.sizes("widths", in_width, low=2, high=1024)),
-        _checks.count("trials", own(trials, 1, 3)),
+        _checks.count("trials", own(trials, 1, 10)),
         _checks.count("steps", own(steps, 600, 3000), low=10),
     )
     parameters = [joint_surfaces.parameters(sizes, width) for width in sizes.widths]
@@ -272,7 +272,7 @@ def run(
         dim: dimension of the inputs of the networks.
         n: their samples; default 32 to 2,048.
         widths: units in each of their layers; default 6 to 128.
-        trials: repetitions of each training; default 3.
+        trials: repetitions of each training; default 10.
         steps: steps of each training; default 3,000.
         quick: less of everything: no numbers to quote.
         seed: seed of everything random.

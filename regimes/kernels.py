@@ -141,8 +141,8 @@ class Model:
         with float64(), _shown(progress, len(rows) * len(columns), "features") as advance:
             sample = _sampler(self, width, x.shape[1:], together)
             for done, (c, r) in enumerate((c, r) for c in columns for r in rows):
-                numbers = np.arange(c.start, c.start + batches * together)
-                result[r, c] = sample(jax.random.key(seed), numbers, x[r])[: min(c.stop, k) - c.start].T
+                drawn = sample(jax.random.key(seed), np.arange(c.start, c.start + batches * together), x[r])
+                result[r, c] = np.asarray(drawn)[: min(c.stop, k) - c.start].T
                 advance(done + 1, len(rows) * len(columns))
         return result
 
@@ -293,7 +293,7 @@ def _kernel(model: Model) -> Callable[..., Any]:
     return lambda x, y: symmetric(x) if y is None else general(x, y)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)
 def _sampler(model: Model, width: int, shape: tuple[int, ...], together: int) -> Callable[..., Any]:
     """The compiled map from (key, feature numbers, samples) to features, `together` of them at a time."""
     import jax

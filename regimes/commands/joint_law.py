@@ -20,7 +20,7 @@ def command(
     dim: Annotated[int, typer.Option(help="Dimension of the inputs of the networks.")] = 4,
     n: Annotated[str | None, typer.Option(help="Their training samples, as 32,64,128,...")] = None,
     widths: Annotated[str | None, typer.Option(help="Units in each of their layers, as 6,8,12,...")] = None,
-    trials: Annotated[int | None, typer.Option(help="Repetitions of each training. Default: 3.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Repetitions of each training. Default: 10.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of each training. Default: 3,000.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the figure, the numbers and the settings.")] = Path(
