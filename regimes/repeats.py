@@ -292,7 +292,7 @@ def reproduce_scale_time(
     n: int | None = None,
     k: list[int] | None = None,
     draws: int | None = None,
-    feature_width: int = 64,
+    feature_width: int | None = None,
     widths: list[int] | None = None,
     seeds: int | None = None,
     steps: int | None = None,
@@ -398,7 +398,15 @@ _WHOLE = (
     reproduce_scale_time,
     reproduce_phenomena,
 )
+_VERSIONS = {reproduce_joint: 2, reproduce_scale_time: 2}
+"""Of those whose defaults have changed."""
 for _each in _WHOLE:
     cells.register(
-        cells.Experiment(_each.__name__.replace("_", "-"), _each, version=1, check=_replicable, memory=lambda _: 2e9)
+        cells.Experiment(
+            _each.__name__.replace("_", "-"),
+            _each,
+            version=_VERSIONS.get(_each, 1),
+            check=_replicable,
+            memory=lambda _: 2e9,
+        )
     )

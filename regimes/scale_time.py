@@ -206,7 +206,7 @@ def plan(
     n: int | None = None,
     k: Any = None,
     draws: int | None = None,
-    feature_width: int = 64,
+    feature_width: int | None = None,
     widths: Any = None,
     seeds: int | None = None,
     steps: int | None = None,
@@ -236,10 +236,10 @@ def plan(
         tuple(_checks.choice("data", one, TASKS) for one in names),
         _checks.count("n", own(n, 300, 500), low=48, high=1400),
         chosen_k,
-        _checks.count("draws", own(draws, 3, 10), low=2),
-        _checks.count("feature_width", feature_width, low=2),
+        _checks.count("draws", own(draws, 3, 20), low=2),
+        _checks.count("feature_width", own(feature_width, 64, 512), low=2),
         chosen_widths,
-        _checks.count("seeds", own(seeds, 2, 4), low=2),
+        _checks.count("seeds", own(seeds, 2, 16), low=2),
         _checks.count("steps", own(steps, 200, 600), low=50),
         256 if quick else 512,
         30 if quick else 100,
@@ -252,7 +252,7 @@ def run(
     n: int | None = None,
     k: Any = None,
     draws: int | None = None,
-    feature_width: int = 64,
+    feature_width: int | None = None,
     widths: Any = None,
     seeds: int | None = None,
     steps: int | None = None,
@@ -275,11 +275,11 @@ def run(
         data: digits, photographs; default both.
         n: training samples of the random features; default 500.
         k: numbers of features; default 32 to 512.
-        draws: draws of the features; default 10.
+        draws: draws of the features; default 20.
         feature_width: units of the networks whose outputs the features are: the more, the closer they are to Gaussian,
-            as the theory assumes.
+            as the theory assumes; default 512.
         widths: of the networks; default 8 to 256.
-        seeds: networks of each width; default 4.
+        seeds: networks of each width; default 16.
         steps: steps of the widest network; default 600.
         quick: less of everything: no numbers to quote.
         seed: seed of everything random.

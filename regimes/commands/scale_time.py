@@ -13,10 +13,12 @@ def command(
     data: Annotated[str | None, typer.Option(help="digits, photographs. Default: both.")] = None,
     n: Annotated[int | None, typer.Option(help="Training samples of the random features. Default: 500.")] = None,
     k: Annotated[str | None, typer.Option(help="Numbers of features, as 32,64,128.")] = None,
-    draws: Annotated[int | None, typer.Option(help="Draws of the features. Default: 10.")] = None,
-    feature_width: Annotated[int, typer.Option(help="Units of the networks whose outputs the features are.")] = 64,
+    draws: Annotated[int | None, typer.Option(help="Draws of the features. Default: 20.")] = None,
+    feature_width: Annotated[
+        int | None, typer.Option(help="Units of the networks whose outputs the features are. Default: 512.")
+    ] = None,
     widths: Annotated[str | None, typer.Option(help="Widths of the networks, as 16,32,64.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Networks of each width. Default: 4.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Networks of each width. Default: 16.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the widest network. Default: 600.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the figure, the numbers and the settings.")] = Path(
