@@ -70,6 +70,8 @@ class Law:
             decay, source="textbook",
         )
 
+    A law of a module can be pickled whatever its formula, one that a function makes if the function is a `maker`.
+
     Raises:
         ValueError: names that repeat, a parameter whose bounds are not in order, or an `offset` that is no parameter.
     """
