@@ -13,9 +13,7 @@ from regimes import _checks, gram
 from regimes.jobs import Job, Outcome, compute, versions
 
 _LOST = 30.0
-"""Seconds after which a cell that Dask has lost is given out anew."""
-
-
+"""Seconds after which a cell that Dask has lost is given out anew, and a result that does not come left for later."""
 _LENIENT = {
     # The second worker that dies over a cell is the last one; Dask's own number is four.
     "distributed.scheduler.allowed-failures": 1,
@@ -91,6 +89,8 @@ class Cluster:
         found = []
         for key in ended:
             job, outcome = self.running[key], self._outcome(key)
+            if outcome is None:
+                continue
             if outcome.died and key != self._alone:
                 self._suspects.append(job)
                 continue
@@ -106,18 +106,23 @@ class Cluster:
                 self._futures[key].cancel(force=True)
         self.running.clear()
 
-    def _outcome(self, key: str) -> Outcome:
+    def _outcome(self, key: str) -> Outcome | None:
+        """What became of a cell; None if its result was lost with its worker and is being computed anew."""
         future = self._futures.pop(key)
         if future.status == "cancelled":
             raise OSError("the Dask scheduler has cancelled a cell; what was stored stays stored, resume later.")
         error = future.exception()
         if error is None:
             try:
-                return future.result()
+                result: Outcome = future.result(timeout=_LOST)
+                return result
+            except TimeoutError:
+                self._futures[key] = future
+                return None
             except Exception as raised:
                 if not _killed(raised):
                     raise
-                error = raised  # lost with its worker before it got here, and so where it was computed anew
+                error = raised  # the worker that computed it anew has died too
         died = _killed(error)
         return Outcome(" ".join(f"{type(error).__name__}: {error}".split())[:1000], died=died)
 

@@ -269,7 +269,7 @@ class Law:
         """
         if self._call is not None:
             return self._call, ()
-        home = sys.modules.get(self.function.__module__)
+        home = sys.modules.get(getattr(self.function, "__module__", ""))
         known = [] if home is None or home.__name__ == "__main__" else list(vars(home).items())  # each has its own main
         for name, value in known:
             if value is self:

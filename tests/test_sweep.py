@@ -234,7 +234,7 @@ class KilledWorker(Exception):  # noqa: N818
 class DaskThatGivesUp:
     """A client whose cells run when asked, and which gives up those of some names a number of times."""
 
-    def __init__(self, given_up, lost=()):
+    def __init__(self, given_up, lost=types.MappingProxyType({})):
         self.given_up, self.lost, self.status, self.submitted, self.waiting = given_up, lost, "running", [], []
 
     def nthreads(self):
@@ -245,13 +245,13 @@ class DaskThatGivesUp:
         future = types.SimpleNamespace(status="pending", add_done_callback=lambda done: self.waiting.append(future))
         failed = self.submitted.count(job.key) <= self.given_up.get(job.key, 0)
         future.exception = lambda: KilledWorker("2 workers died") if failed else None
-        future.result = lambda: self.fetch(job)
+        future.result = lambda timeout: self.fetch(job)
         future.end = "error" if failed else "finished"
         return future
 
     def fetch(self, job):
         if self.submitted.count(job.key) <= 1 and job.key in self.lost:
-            raise KilledWorker("2 workers died") if job.key != "far" else OSError("no route to host")
+            raise self.lost[job.key]
         return jobs.Outcome(results={"loss": 1.0})
 
     def end(self, number=1):
@@ -281,7 +281,7 @@ def test_a_cell_that_only_waited_behind_one_that_kills_is_tried_again_alone():
 
 
 def test_a_result_that_dies_with_its_worker_on_the_way_is_computed_again():
-    client = DaskThatGivesUp({}, lost=("near", "far"))
+    client = DaskThatGivesUp({}, lost={"near": KilledWorker("2 workers died"), "far": OSError("no route to host")})
     crew = clusters.Cluster(client)
     crew.start(Job("near", dict, {}, 0))
     client.end()
@@ -294,6 +294,19 @@ def test_a_result_that_dies_with_its_worker_on_the_way_is_computed_again():
     client.end()
     with pytest.raises(OSError, match="no route"):  # no fault of the cell's
         crew.finished(0)
+
+
+def test_a_result_that_dask_computes_anew_is_not_waited_for():
+    client = DaskThatGivesUp({}, lost={"late": TimeoutError("timed out after 30 s")})
+    crew = clusters.Cluster(client)
+    crew.start(Job("late", dict, {}, 0))
+    crew.start(Job("other", dict, {}, 0))
+    client.end(2)
+    assert [key for key, _ in crew.finished(0)] == ["other"]
+    assert list(crew.running) == ["late"]
+    client.lost.clear()
+    assert [(key, outcome.error) for key, outcome in crew.finished(0)] == [("late", "")]
+    assert client.submitted == ["late", "other"]
 
 
 @pytest.mark.slow
