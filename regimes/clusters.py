@@ -13,7 +13,9 @@ from regimes import _checks, gram
 from regimes.jobs import Job, Outcome, compute, versions
 
 _LOST = 30.0
-"""Seconds after which a cell that Dask has lost is given out anew, and a result that does not come left for later."""
+"""Seconds after which a cell that Dask has lost is given out anew."""
+_PATIENCE = 1.0
+"""Seconds that a result has to come at the first attempt, twice as many at each that follows."""
 _LENIENT = {
     # The second worker that dies over a cell is the last one; Dask's own number is four.
     "distributed.scheduler.allowed-failures": 1,
@@ -44,6 +46,7 @@ class Cluster:
         self._futures: dict[str, Any] = {}
         self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # something may have ended
         self._lost: dict[str, float] = {}
+        self._patience: dict[str, float] = {}
         self._suspects: list[Job] = []
         self._alone = ""  # the suspect that is tried by itself
         self._looked = -1e9
@@ -86,13 +89,19 @@ class Cluster:
         for key in [key for key, since in self._lost.items() if time.monotonic() - since > _LOST]:
             self.start(self.running[key])
         ended = [key for key, future in self._futures.items() if future.status in ("finished", "error", "cancelled")]
-        found = []
+        found: list[tuple[str, Outcome]] = []
         for key in ended:
-            job, outcome = self.running[key], self._outcome(key)
+            try:
+                outcome = self._outcome(key)
+            except Exception:
+                if found:
+                    break  # it is raised again by the next call, which has nothing to lose
+                raise
             if outcome is None:
                 continue
+            del self._futures[key]
             if outcome.died and key != self._alone:
-                self._suspects.append(job)
+                self._suspects.append(self.running[key])
                 continue
             del self.running[key]
             self._alone = "" if key == self._alone else self._alone
@@ -107,24 +116,26 @@ class Cluster:
         self.running.clear()
 
     def _outcome(self, key: str) -> Outcome | None:
-        """What became of a cell; None if its result was lost with its worker and is being computed anew."""
-        future = self._futures.pop(key)
-        if future.status == "cancelled":
+        """What became of a cell; None if its result does not come, as one that was lost with its worker."""
+        future, patience = self._futures[key], self._patience.get(key, _PATIENCE)
+        status = future.status
+        if status == "cancelled":
             raise OSError("the Dask scheduler has cancelled a cell; what was stored stays stored, resume later.")
-        error = future.exception()
+        try:
+            if status == "finished":
+                outcome: Outcome = future.result(timeout=patience)
+                return outcome
+            error = future.exception(timeout=patience) if status == "error" else None
+        except TimeoutError:
+            self._patience[key] = 2 * patience  # a large one may just be slow to come
+            return None
+        except Exception as raised:
+            if not _killed(raised):
+                raise
+            error = raised  # the worker that computed a lost one anew has died too
         if error is None:
-            try:
-                result: Outcome = future.result(timeout=_LOST)
-                return result
-            except TimeoutError:
-                self._futures[key] = future
-                return None
-            except Exception as raised:
-                if not _killed(raised):
-                    raise
-                error = raised  # the worker that computed it anew has died too
-        died = _killed(error)
-        return Outcome(" ".join(f"{type(error).__name__}: {error}".split())[:1000], died=died)
+            return None
+        return Outcome(" ".join(f"{type(error).__name__}: {error}".split())[:1000], died=_killed(error))
 
 
 @contextlib.contextmanager

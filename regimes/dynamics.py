@@ -365,7 +365,10 @@ def _ellipse(edge: float, beyond: float) -> _Nodes:
 
 
 def _quadratic(spectrum: Spectrum, every: Array, nodes: _Nodes, noise: Array, train: bool) -> Array:
-    """The double contour integral at each point; `every` holds n, k and further widths, (sizes, points)."""
+    """The double contour integral at each point; `every` holds n, k and further widths, (sizes, points).
+
+    `noise` is (points,), or (several, points) for as many losses.
+    """
     tracked = _track(spectrum, every, nodes.z)
     gamma, floor, distance = tracked.gamma, tracked.floor, tracked.distance
     both = np.concatenate([gamma, gamma.conj()], axis=1)
@@ -395,12 +398,14 @@ def _quadratic(spectrum: Spectrum, every: Array, nodes: _Nodes, noise: Array, tr
     quotient = 1 / (all_there + a * by_all)
     once = both * once + spectrum.tail_power
     twice = a * b * unlearnt + spectrum.tail_power
-    loss = quotient * (
-        y_there * twice + a * by_layers * once[:, None, :] + noise[:, None, None] * (y_there + a * by_layers)
-    )
     if train:
-        loss = loss * here[0] * there[0]
-    return 2 * np.einsum("pa,pab,pb->p", nodes.weights, loss, weights).real
+        quotient = quotient * here[0] * there[0]
+
+    def integral(of: Array) -> Array:
+        return 2 * np.einsum("pa,pab,pb->p", nodes.weights, quotient * of, weights).real
+
+    signal = integral(y_there * twice + a * by_layers * once[:, None, :])
+    return signal + (noise * integral(y_there + a * by_layers) if noise.any() else np.zeros_like(noise))
 
 
 def _difference(here: Array, there: Array, modes: Array, sizes: Array) -> tuple[Array, Array]:

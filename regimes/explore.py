@@ -228,8 +228,7 @@ def surface(of: Tabulated, knobs: Knobs, n: Array | None = None, k: Array | None
     n, k = sizes if n is None else n, sizes if k is None else k
     if math.isinf(knobs.time):
         return _surface(of, knobs, n, k)
-    total = losses(of, n[:, None], k, knobs)
-    bare = losses(of, n[:, None], k, knobs._replace(noise=0.0)) if _both(knobs) else None
+    total, bare = _flow(of, knobs.time, n[:, None], k, knobs.ridge, np.array([knobs.noise, 0.0]))
     return _surface(of, knobs, n, k, total, bare, draft)
 
 
@@ -238,15 +237,12 @@ def refine(of: Tabulated, knobs: Knobs) -> Iterator[Surface | None]:
 
     Each slice takes a few hundredths of a second, after which the caller can turn to something else.
     """
-    sizes = of.sizes(MIDDLE)
-    wanted = [knobs, knobs._replace(noise=0.0)] if _both(knobs) else [knobs]
-    parts: list[list[Array]] = [[] for _ in wanted]
+    sizes, noises = of.sizes(MIDDLE), np.array([knobs.noise, 0.0])
+    parts = []
     for first in range(0, MIDDLE, 8):
-        for each, made in zip(wanted, parts, strict=True):
-            made.append(losses(of, sizes[first : first + 8, None], sizes, each))
-            yield None
-    total, *bare = (np.concatenate(made) for made in parts)
-    yield _surface(of, knobs, sizes, sizes, total, bare[0] if bare else None)
+        parts.append(_flow(of, knobs.time, sizes[first : first + 8, None], sizes, knobs.ridge, noises))
+        yield None
+    yield _surface(of, knobs, sizes, sizes, *np.concatenate(parts, axis=1))
 
 
 def curve(of: Tabulated, along: str, n: float, k: float, knobs: Knobs, points: int = 121) -> Curve:
@@ -387,11 +383,6 @@ def labels(found: Surface, share: float = 0.02) -> list[tuple[float, float, str]
     return placed
 
 
-def _both(knobs: Knobs) -> bool:
-    """Whether the loss without noise is needed beside the loss: how much is fitted noise."""
-    return math.isfinite(knobs.time) and knobs.noise > 0
-
-
 def _surface(
     of: Tabulated,
     knobs: Knobs,
@@ -506,8 +497,9 @@ def _solve(of: Tabulated, n: Array, k: Array, ridge: float) -> tuple[equivalents
     return equivalents._Point(gamma, one, one - r, x, y, slope, r / n), np.exp(once), np.exp(twice)
 
 
-def _flow(of: Tabulated, time: Any, n: Any, k: Any, ridge: float, noise: float) -> Array:
-    """[gradient_flow][regimes.dynamics.gradient_flow] on few levels and few nodes."""
+def _flow(of: Tabulated, time: Any, n: Any, k: Any, ridge: float, noise: Any) -> Array:
+    """[gradient_flow][regimes.dynamics.gradient_flow] on few levels and few nodes; for several noises, one for each."""
+    noise = np.asarray(noise, dtype=np.float64)
     times, n, k = np.broadcast_arrays(np.asarray(time, dtype=np.float64), n, k)
     theta = np.pi * np.arange(1, _TALBOT, 2) / _TALBOT
     place = -0.6122 + 0.5017 * theta / np.tan(0.6407 * theta) + 0.2645j * theta
@@ -515,10 +507,10 @@ def _flow(of: Tabulated, time: Any, n: Any, k: Any, ridge: float, noise: float) 
     flat = times.reshape(-1, 1)
     weights = np.broadcast_to(np.exp(_TALBOT * place) / place * turn / (1j * _TALBOT), (len(flat), len(place)))
     nodes = dynamics._Nodes(ridge / n.reshape(-1, 1) + _TALBOT / flat * place, weights, closed=False)
-    made = np.empty(len(flat))
+    made = np.empty((*noise.shape, len(flat)))
     for part in dynamics._blocks(np.arange(len(flat)), len(of.fewer.eigenvalues)):
         every = np.stack([n.ravel()[part], k.ravel()[part]])
-        noises = np.full(len(part), noise)
+        noises = np.repeat(noise[..., None], len(part), axis=-1)
         cut = nodes._replace(z=nodes.z[part], weights=nodes.weights[part])
-        made[part] = dynamics._quadratic(of.fewer, every, cut, noises, False)
-    return made.reshape(times.shape)
+        made[..., part] = dynamics._quadratic(of.fewer, every, cut, noises, False)
+    return made.reshape(*noise.shape, *times.shape)

@@ -6,13 +6,14 @@ finding in the logarithm of a scale, and the basis of the parameters in which it
 this way it states: a closed inverse, a limit, a gradient. [laws][regimes.laws] holds those of the literature.
 """
 
+import copy
 import dataclasses
 import functools
 import importlib
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import numpy as np
 from jaxtyping import Float64
@@ -22,6 +23,7 @@ from regimes import _checks, display
 from regimes.results import Values
 
 Array = np.ndarray
+_Arguments = ParamSpec("_Arguments")
 _STEP = 1e-30
 AMPLITUDES = (1e-100, 1e100)
 """Bounds of what has the unit of the loss times a power of the scales: any size, since units are anyone's choice."""
@@ -70,7 +72,8 @@ class Law:
             decay, source="textbook",
         )
 
-    A law of a module can be pickled whatever its formula, one that a function makes if the function is a `maker`.
+    A law that is a name of the module where its formula is defined can be pickled even if that is a lambda, a renamed
+    one as well, and one that a function makes if the function is a `maker`. Any other can if all its functions can.
 
     Raises:
         ValueError: names that repeat, a parameter whose bounds are not in order, or an `offset` that is no parameter.
@@ -274,7 +277,7 @@ class Law:
         for name, value in known:
             if value is self:
                 return _of_module, (home.__name__, name)  # type: ignore[union-attr]
-        return functools.partial(Law, **{field.name: getattr(self, field.name) for field in _given(self)}), ()
+        return functools.partial(type(self), **{field.name: getattr(self, field.name) for field in _given(self)}), ()
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(self.scales)}) = {self.formula} [{', '.join(self.names)}]"
@@ -365,7 +368,7 @@ class Law:
         return values
 
 
-def maker(make: Callable[..., Law]) -> Callable[..., Law]:
+def maker(make: Callable[_Arguments, Law]) -> Callable[_Arguments, Law]:
     """A function that makes laws, which are then pickled as the call that made them.
 
     Args:
@@ -373,8 +376,9 @@ def maker(make: Callable[..., Law]) -> Callable[..., Law]:
     """
 
     @functools.wraps(make)
-    def made(*arguments: Any, **options: Any) -> Law:
-        return make(*arguments, **options)._made_by(functools.partial(made, *arguments, **options))
+    def made(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> Law:
+        given = copy.deepcopy((arguments, options))  # lists of the caller's may change
+        return make(*arguments, **options)._made_by(functools.partial(made, *given[0], **given[1]))
 
     return made
 

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import math
 import pickle
@@ -689,6 +690,18 @@ def test_a_pickled_law_is_the_same_law(name):
     np.testing.assert_array_equal(again(values, **scales), law(values, **scales))
     np.testing.assert_array_equal(again.jacobian(values, **scales), law.jacobian(values, **scales))
     assert (again.basis is None) == (law.basis is None)
+
+
+def test_a_copied_law_is_of_its_kind_and_of_the_arguments_it_was_made_with():
+    class Own(Law):
+        pass
+
+    own = Own("own", "a n^-1/2", ("n",), (Parameter("a", 1e-9, 1e9, linear=True),), _halves, "")
+    assert type(copy.deepcopy(own)) is Own
+    scales = ["n"]
+    law = laws.theory(scales)
+    scales[0] = "k"
+    assert copy.deepcopy(law).scales == ("n",)
 
 
 def test_a_pickled_law_is_found_by_another_process():

@@ -116,7 +116,6 @@ def test_an_interrupted_run_goes_on(own, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_too_few_models_decide_nothing(digits):
     """Sixteen features for a kernel's loss: no size, no claim, and it says so."""
     found = model_growth.run(learner="random-features", **DIGITS | {"sizes": (4, 8, 16)})

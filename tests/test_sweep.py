@@ -235,7 +235,8 @@ class DaskThatGivesUp:
     """A client whose cells run when asked, and which gives up those of some names a number of times."""
 
     def __init__(self, given_up, lost=types.MappingProxyType({})):
-        self.given_up, self.lost, self.status, self.submitted, self.waiting = given_up, lost, "running", [], []
+        self.given_up, self.lost, self.status = given_up, lost, "running"
+        self.submitted, self.waiting, self.waited = [], [], []
 
     def nthreads(self):
         return {"one": 2}
@@ -244,12 +245,13 @@ class DaskThatGivesUp:
         self.submitted.append(job.key)
         future = types.SimpleNamespace(status="pending", add_done_callback=lambda done: self.waiting.append(future))
         failed = self.submitted.count(job.key) <= self.given_up.get(job.key, 0)
-        future.exception = lambda: KilledWorker("2 workers died") if failed else None
-        future.result = lambda timeout: self.fetch(job)
+        future.exception = lambda timeout: KilledWorker("2 workers died") if failed else None
+        future.result = lambda timeout: self.fetch(job, timeout)
         future.end = "error" if failed else "finished"
         return future
 
-    def fetch(self, job):
+    def fetch(self, job, timeout):
+        self.waited.append(timeout)
         if self.submitted.count(job.key) <= 1 and job.key in self.lost:
             raise self.lost[job.key]
         return jobs.Outcome(results={"loss": 1.0})
@@ -296,17 +298,48 @@ def test_a_result_that_dies_with_its_worker_on_the_way_is_computed_again():
         crew.finished(0)
 
 
-def test_a_result_that_dask_computes_anew_is_not_waited_for():
-    client = DaskThatGivesUp({}, lost={"late": TimeoutError("timed out after 30 s")})
+def test_a_result_that_does_not_come_is_asked_for_again_with_more_patience():
+    client = DaskThatGivesUp({}, lost={"late": TimeoutError("timed out after 1 s")})
     crew = clusters.Cluster(client)
     crew.start(Job("late", dict, {}, 0))
     crew.start(Job("other", dict, {}, 0))
     client.end(2)
     assert [key for key, _ in crew.finished(0)] == ["other"]
+    assert crew.finished(0) == []
     assert list(crew.running) == ["late"]
     client.lost.clear()
     assert [(key, outcome.error) for key, outcome in crew.finished(0)] == [("late", "")]
     assert client.submitted == ["late", "other"]
+    assert client.waited == [1, 1, 2, 4]
+
+
+def test_a_result_that_is_lost_as_one_looks_is_waited_for():
+    class Future:
+        statuses = iter(["finished", "finished", "lost"])  # as asked whether it is lost, has ended, and how
+
+        @property
+        def status(self):
+            return next(self.statuses, "finished")
+
+        def result(self, timeout):
+            return jobs.Outcome(results={"loss": 1.0})
+
+    crew = clusters.Cluster(DaskThatGivesUp({}))
+    crew.start(Job("lost", dict, {}, 0))
+    crew._futures["lost"] = Future()
+    assert crew.finished(0) == []
+    assert [key for key, _ in crew.finished(0)] == ["lost"]
+
+
+def test_an_error_of_the_scheduler_does_not_take_with_it_what_has_come():
+    client = DaskThatGivesUp({}, lost={"far": OSError("no route to host")})
+    crew = clusters.Cluster(client)
+    for key in ("near", "far"):
+        crew.start(Job(key, dict, {}, 0))
+    client.end(2)
+    assert [key for key, _ in crew.finished(0)] == ["near"]
+    with pytest.raises(OSError, match="no route"):
+        crew.finished(0)
 
 
 @pytest.mark.slow
