@@ -364,8 +364,26 @@ def boundaries(found: Surface) -> list[Array]:
     return lines
 
 
-def labels(found: Surface, share: float = 0.02) -> list[tuple[float, float, str]]:
-    """Where to write the names of the regimes: (n, k, phase) deepest inside of each that has this share of the map."""
+class Label(NamedTuple):
+    """Where to write the name of a regime."""
+
+    n: float
+    """Samples."""
+    k: float
+    """Features."""
+    phase: str
+    """Its regime, one of `PHASES`."""
+    side: str
+    """What of the name stands there: center, or left or right, at that edge of the map, where half would be cut off."""
+
+
+def labels(found: Surface, share: float = 0.02) -> list[Label]:
+    """Where to write the names of the regimes: deepest inside of each that has this share of the map.
+
+    Args:
+        found: the map.
+        share: the least share that gets a name.
+    """
     step = max(1, len(found.n) // 32)  # near enough for a name
     n, k, phase = found.n[::step], found.k[::step], found.phase[::step, ::step]
     placed = []
@@ -379,7 +397,11 @@ def labels(found: Surface, share: float = 0.02) -> list[tuple[float, float, str]
         away[aside:-aside, 1:-1] = 1
         depth = depth * away if np.any(depth * away) else depth
         row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-        placed.append((float(n[row]), float(k[column]), name))
+        side, at, border = "center", int(row), len(n) // 5
+        for one, edge, near in (("left", 1, at < border), ("right", -2, at >= len(n) - border)):
+            if near and inside[edge, column]:
+                side, at = one, edge
+        placed.append(Label(float(n[at]), float(k[column]), name, side))
     return placed
 
 

@@ -292,9 +292,10 @@ class _Page:
         self.sources["lines"].data = {"n": lines[:, 0], "k": lines[:, 1]}
         named = explore.labels(found)
         self.sources["labels"].data = {
-            "n": [one[0] for one in named],
-            "k": [one[1] for one in named],
-            "text": [_NAMES[one[2]] for one in named],
+            "n": [one.n for one in named],
+            "k": [one.k for one in named],
+            "text": [_NAMES[one.phase] for one in named],
+            "align": [one.side for one in named],
         }
         for span in (self.map.x_range, self.map.y_range):
             _move(span, "start", "end", of.low, of.high)
@@ -476,7 +477,7 @@ def _map() -> tuple[Any, dict[str, Any], Any]:
     sources = {
         "map": _source("map", image=[], x=[], y=[], dw=[], dh=[]),
         **{name: _source(name, n=[], k=[]) for name in ("lines", "point", "places")},
-        "labels": _source("labels", n=[], k=[], text=[]),
+        "labels": _source("labels", n=[], k=[], text=[], align=[]),
     }
     made = figure(
         x_axis_type="log", y_axis_type="log", x_range=models.Range1d(low, high), y_range=models.Range1d(low, high),
@@ -493,7 +494,7 @@ def _map() -> tuple[Any, dict[str, Any], Any]:
         made.line("n", "k", source=sources["lines"], color=colour, line_width=width)
     made.scatter("n", "k", source=sources["places"], marker="x", size=5, color="white", line_width=1)
     made.text(
-        "n", "k", "text", source=sources["labels"], text_align="center", text_baseline="middle",
+        "n", "k", "text", source=sources["labels"], text_align="align", text_baseline="middle",
         text_font_size="13px", text_color=_BLACK, background_fill_color="white", background_fill_alpha=0.85,
         padding=3, border_radius=3,
     )  # fmt: skip

@@ -88,9 +88,12 @@ def test_noise_takes_over_where_the_formula_says():
 def test_labels_stand_in_their_regimes():
     found = explore.surface(LAW, Knobs(0.01, 1e-3))
     placed = explore.labels(found)
-    assert {"data", "width", "interpolation", "noise"} <= {name for _, _, name in placed}
-    for n, k, name in placed:
+    assert {"data", "width", "interpolation", "noise"} <= {one.phase for one in placed}
+    for n, k, name, side in placed:
         assert found.phase[np.searchsorted(found.n, n * 0.999), np.searchsorted(found.k, k * 0.999)] == name
+        part = math.log(n / found.n[0]) / math.log(found.n[-1] / found.n[0])
+        assert {"left": part < 0.1, "center": 0.1 < part < 0.9, "right": part > 0.9}[side]
+    assert {one.phase: one.side for one in placed}["data"] == "left"
 
 
 @pytest.mark.parametrize("along", ["n", "k"])
