@@ -198,9 +198,8 @@ def _curve(
     endless = np.zeros(len(loss), dtype=bool)
     for scale, values in scales.items():
         endless_here = values == math.inf
-        if not endless_here[
-            np.isfinite(loss)
-        ].all():  # a scale that is infinite throughout is held there, and not one to fit along
+        # A scale that is infinite throughout is held there, and not one to fit along.
+        if not endless_here[np.isfinite(loss)].all():
             usable &= np.isfinite(values) & (values > 0)
             if endless_here.any():
                 endless |= endless_here
